@@ -14,7 +14,7 @@ UV_VERSION := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo up test check format bench compat lock proto clean
+.PHONY: help demo up test check compose oldest format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,21 @@ check: $(STAMP) ## Lint, types, import floors
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/yamllint --strict docker-compose.yaml
-	@$(BIN)/python -m tests.compose docker-compose.yaml
+
+compose: ## Lint docker-compose.yaml against the Compose specification (needs npx)
+	@npx --yes dclint@3.1.0 --max-warnings 0 docker-compose.yaml
+
+OLDEST := .venvs/oldest
+
+$(OLDEST)/.installed: requirements-oldest.lock pyproject.toml | $(STAMP)
+	@echo "Setting up $(OLDEST) (once) ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
+	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --compile-bytecode --requirements requirements-oldest.lock
+	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --editable .
+	@touch $@
+
+oldest: $(OLDEST)/.installed ## Import every module on the oldest supported Airflow
+	@$(OLDEST)/bin/python -m pytest -n 0 tests/test_imports.py
 
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .
@@ -53,6 +66,9 @@ lock: $(STAMP) ## Refresh requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --extra demo --group dev \
 	  --output-file requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --exclude-newer 2026-03-01 \
+	  --no-emit-index-url --no-emit-find-links --extra sparse \
+	  --output-file requirements-oldest.lock pyproject.toml requirements-oldest.in
 
 clean: ## Remove what the targets created
 	@rm -rf $(VENV) .venvs .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
