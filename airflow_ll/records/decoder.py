@@ -1,0 +1,146 @@
+"""Decode RecordIO-protobuf into matrices: ``read_records`` and ``iter_records``."""
+
+from __future__ import annotations
+
+import io
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from airflow_ll.exceptions import RecordFormatError
+from airflow_ll.records.framing import Block, iter_blocks
+from airflow_ll.records.messages import decode_messages, dense_layout
+from airflow_ll.records.parts import Part, Tensors, concatenate, take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from airflow_ll.records.dense import DenseLayout
+
+Source = bytes | bytearray | memoryview | str | Path | IO[bytes]
+
+
+@dataclass(frozen=True)
+class RecordBatch:
+    """Rows read from records.
+
+    Attributes
+    ----------
+    features
+        ndarray (n, d) or, when a row is sparse, scipy CSR (n, d), of the tensors' dtype: float32 in what LinearLearner
+        accepts, else float64 or int32.
+    labels
+        ndarray (n,), or (n, k) when records have label vectors, or None when they are unlabelled.
+    uids, metadata
+        One string or None a record, or None when no record has one.
+    """
+
+    features: Any
+    labels: NDArray[Any] | None = None
+    uids: tuple[str | None, ...] | None = None
+    metadata: tuple[str | None, ...] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self.features.shape[0])
+
+
+def read_records(source: Source) -> RecordBatch:
+    """Read all records of ``source``: their bytes, a path, or a binary stream.
+
+    Raises
+    ------
+    RecordFormatError
+        The bytes are not RecordIO-protobuf, or rows differ in width or in having labels; the message names the offset.
+    MissingExtraError
+        Rows are sparse and scipy is not installed.
+    """
+    return _batch(list(_parts(source)))
+
+
+def iter_records(source: Source, batch_rows: int = 10_000) -> Iterator[RecordBatch]:
+    """Yield the records of ``source`` in batches of ``batch_rows`` rows, the last one may have fewer.
+
+    Memory is bounded by a batch and a block of one MiB (or the largest record), whatever the size of ``source``. A
+    batch is sparse when one of its rows is.
+
+    Raises
+    ------
+    RecordFormatError, MissingExtraError
+        As ``read_records``, when the batch in question is reached.
+    """
+    if batch_rows < 1:
+        raise ValueError(f"batch_rows must be at least 1, but is {batch_rows}.")
+    waiting: list[Part] = []
+    rows = 0
+    for part in _parts(source):
+        waiting.append(part)
+        rows += len(part)
+        while rows >= batch_rows:
+            batch, waiting = take(waiting, batch_rows)
+            rows -= batch_rows
+            yield _batch(batch)
+    if rows:
+        yield _batch(waiting)
+
+
+def _parts(source: Source) -> Iterator[Part]:
+    """Decode block after block, by the last rows' layout as long as it fits."""
+    layout: DenseLayout | None = None
+    first: Part | None = None
+    with _opened(source) as stream:
+        for block in iter_blocks(stream):
+            layout = layout if layout and _is_uniform(block, layout) else dense_layout(block)
+            part = _decode_dense(block, layout) if layout and _is_uniform(block, layout) else decode_messages(block)
+            first = first or part
+            _check_like(part, first, block.offset)
+            yield part
+
+
+def _opened(source: Source) -> AbstractContextManager[IO[bytes]]:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return io.BytesIO(source)
+    if isinstance(source, (str, Path)):
+        return Path(source).open("rb")
+    return nullcontext(source)
+
+
+def _is_uniform(block: Block, layout: DenseLayout) -> bool:
+    stride = layout.dtype.itemsize
+    return len(block.data) == stride * len(block) and layout.matches(
+        np.frombuffer(block.data, np.uint8).reshape(len(block), stride)
+    )
+
+
+def _decode_dense(block: Block, layout: DenseLayout) -> Part:
+    rows = np.frombuffer(block.data, layout.dtype)
+    labels = rows["labels"].copy() if layout.label_dim else None
+    return Part(Tensors(rows["features"].copy()), labels)
+
+
+def _check_like(part: Part, first: Part, offset: int) -> None:
+    """Refuse a block whose rows differ from the first rows'."""
+    if part.features.feature_dim != first.features.feature_dim:
+        raise RecordFormatError(
+            f"The records from byte {offset} on have {part.features.feature_dim} features, but the ones before have "
+            f"{first.features.feature_dim}."
+        )
+    if part.label_dim != first.label_dim:
+        raise RecordFormatError(
+            f"The records from byte {offset} on have {part.label_dim} label(s), but the ones before have "
+            f"{first.label_dim}."
+        )
+
+
+def _batch(parts: list[Part]) -> RecordBatch:
+    whole = concatenate(parts)
+    labels = whole.labels
+    if labels is not None and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    return RecordBatch(whole.features.matrix(), labels, whole.uids, whole.metadata)

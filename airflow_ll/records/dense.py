@@ -1,0 +1,93 @@
+"""Dense rows: every row has the same bytes but for its numbers, so that a shard is one structured array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airflow_ll.exceptions import DataError
+from airflow_ll.records.wire import (
+    FEATURES,
+    HEADER_BYTES,
+    LABEL,
+    MAX_PAYLOAD,
+    NAME,
+    TENSOR_FIELD,
+    VALUES,
+    field,
+    frame,
+    packed,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class DenseLayout:
+    """The byte layout of rows of ``feature_dim`` floating-point features and ``label_dim`` labels.
+
+    ``label_dim`` 0 means unlabelled rows.
+    """
+
+    feature_dim: int
+    feature_dtype: np.dtype[Any]
+    label_dim: int = 0
+    label_dtype: np.dtype[Any] = np.dtype("<f4")  # noqa: RUF009 - immutable
+
+    @cached_property
+    def template(self) -> bytes:
+        """One framed row of zeros."""
+        if self.feature_dim * self.feature_dtype.itemsize > MAX_PAYLOAD - 256:
+            raise DataError(
+                f"A row of {self.feature_dim} features does not fit one RecordIO record of {MAX_PAYLOAD} bytes: "
+                "use fewer features, or sparse ones."
+            )
+        return frame(self._features + self._label)
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """The structured dtype of one framed row: ``features`` (feature_dim,) and ``labels`` (label_dim,)."""
+        features_end = HEADER_BYTES + len(self._features)
+        labels_end = features_end + len(self._label)
+        return np.dtype(
+            {
+                "names": ["features", "labels"],
+                "formats": [(self.feature_dtype, (self.feature_dim,)), (self.label_dtype, (self.label_dim,))],
+                "offsets": [
+                    features_end - self.feature_dim * self.feature_dtype.itemsize,
+                    labels_end - self.label_dim * self.label_dtype.itemsize,
+                ],
+                "itemsize": len(self.template),
+            }
+        )
+
+    def matches(self, rows: NDArray[np.uint8]) -> bool:
+        """Tell whether all framed ``rows`` (n, itemsize) have this layout: the template's bytes around the numbers."""
+        template = np.frombuffer(self.template, np.uint8)
+        offsets = [self.dtype.fields[name] for name in ("features", "labels")]  # type: ignore[index]
+        begin = 0
+        for part, offset, *_ in offsets:
+            if not np.array_equal(
+                rows[:, begin:offset], np.broadcast_to(template[begin:offset], (len(rows), offset - begin))
+            ):
+                return False
+            begin = offset + part.itemsize
+        return bool((rows[:, begin:] == template[begin:]).all())
+
+    @cached_property
+    def _features(self) -> bytes:
+        return _named(FEATURES, self.feature_dtype, self.feature_dim)
+
+    @cached_property
+    def _label(self) -> bytes:
+        return _named(LABEL, self.label_dtype, self.label_dim) if self.label_dim else b""
+
+
+def _named(number: int, dtype: np.dtype[Any], size: int) -> bytes:
+    """Return the map entry ``"values": tensor of size zeros`` of the map ``number``."""
+    tensor = packed(VALUES, bytes(size * dtype.itemsize))
+    return field(number, NAME + field(2, field(TENSOR_FIELD[dtype], tensor)))

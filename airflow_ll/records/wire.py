@@ -1,0 +1,72 @@
+"""The bytes of RecordIO-protobuf that every module here shares: framing words, tags, varints.
+
+One record is ``<u4 magic><u4 length><payload><zero padding to 4 bytes>``, little-endian, where the
+payload is one ``Record`` message (``record.proto``) and ``length`` excludes the padding.
+
+Source: "Common data formats for training" and "for inference", Amazon SageMaker developer guide;
+protobuf's "Encoding" page for tags and varints.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAGIC = 0xCED7230A
+HEADER_BYTES = 8
+#: The upper three bits of the length word mark a record continued in the next frame, which SageMaker does not use.
+MAX_PAYLOAD = 2**29 - 1
+
+#: Field numbers of ``Record``, of the tensors, and of the tensors in ``Value``; the key of our map entries.
+FEATURES, LABEL = 1, 2
+VALUES, KEYS, SHAPE = 1, 2, 3
+TENSOR_FIELD = {np.dtype("<f4"): 2, np.dtype("<f8"): 3, np.dtype("<i4"): 7}
+NAME = b"\n\x06values"
+
+_LENGTH_DELIMITED = 2
+
+
+def tag(number: int) -> bytes:
+    """Return the tag of the length-delimited field ``number``."""
+    return bytes([number << 3 | _LENGTH_DELIMITED])
+
+
+def varint(value: int) -> bytes:
+    """Return ``value`` (>= 0) as a varint: seven bits a byte, the lowest first, the top bit marks that more follow."""
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """Return one length-delimited field."""
+    return tag(number) + varint(len(content)) + content
+
+
+def packed(number: int, content: bytes) -> bytes:
+    """Return a packed repeated field, which is left out when it is empty."""
+    return field(number, content) if content else b""
+
+
+def frame(payload: bytes) -> bytes:
+    """Return ``payload`` framed as one RecordIO record."""
+    header = MAGIC.to_bytes(4, "little") + len(payload).to_bytes(4, "little")
+    return header + payload + bytes(-len(payload) % 4)
+
+
+def varint_widths(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many bytes each of the unsigned ``values`` takes as a varint (1 to 10)."""
+    widths = np.ones(values.shape, np.int64)
+    limit = 7
+    largest = int(values.max(initial=0))
+    while largest >> limit:
+        widths += values >= np.uint64(1 << limit) if values.dtype == np.uint64 else values >= 1 << limit
+        limit += 7
+    return widths
