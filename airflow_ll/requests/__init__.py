@@ -1,1 +1,70 @@
-"""Pure builders: specs in SageMaker's terms become the requests that boto3 takes; nothing here talks to AWS."""
+"""Pure builders: specs in SageMaker's terms become the requests that boto3 takes; nothing here talks to AWS.
+
+>>> from airflow_ll.requests import EndpointSpec, endpoint
+>>> endpoint(EndpointSpec("flights", "flights-config"))
+{'EndpointName': 'flights', 'EndpointConfigName': 'flights-config'}
+"""
+
+from __future__ import annotations
+
+from airflow_ll.requests.adoption import Action, Existing, IfExists, State, conflict, decide, state_of
+from airflow_ll.requests.channels import Channel, FileSystemChannel
+from airflow_ll.requests.compilation import CompilationJobSpec, compilation_job, target_device
+from airflow_ll.requests.endpoints import (
+    AsyncInference,
+    DataCapture,
+    EndpointConfigSpec,
+    EndpointSpec,
+    Serverless,
+    Variant,
+    endpoint,
+    endpoint_config,
+    endpoint_update,
+)
+from airflow_ll.requests.images import image_uri
+from airflow_ll.requests.models import ModelSpec, model
+from airflow_ll.requests.names import TaskIdentity, fingerprint, fingerprint_from_tags, resource_name
+from airflow_ll.requests.training import TrainingJobSpec, training_job
+from airflow_ll.requests.transforms import BatchDataCapture, TransformJobSpec, transform_job
+from airflow_ll.requests.tuning import CategoricalRange, ContinuousRange, IntegerRange, TuningJobSpec, tuning_job
+
+__all__ = [
+    "Action",
+    "AsyncInference",
+    "BatchDataCapture",
+    "CategoricalRange",
+    "Channel",
+    "CompilationJobSpec",
+    "ContinuousRange",
+    "DataCapture",
+    "EndpointConfigSpec",
+    "EndpointSpec",
+    "Existing",
+    "FileSystemChannel",
+    "IfExists",
+    "IntegerRange",
+    "ModelSpec",
+    "Serverless",
+    "State",
+    "TaskIdentity",
+    "TrainingJobSpec",
+    "TransformJobSpec",
+    "TuningJobSpec",
+    "Variant",
+    "compilation_job",
+    "conflict",
+    "decide",
+    "endpoint",
+    "endpoint_config",
+    "endpoint_update",
+    "fingerprint",
+    "fingerprint_from_tags",
+    "image_uri",
+    "model",
+    "resource_name",
+    "state_of",
+    "target_device",
+    "training_job",
+    "transform_job",
+    "tuning_job",
+]
