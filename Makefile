@@ -14,7 +14,7 @@ UV_VERSION := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo up test check compose oldest format lock clean
+.PHONY: help demo up test check compose oldest bench format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,17 @@ $(OLDEST)/.installed: requirements-oldest.lock pyproject.toml | $(STAMP)
 
 oldest: $(OLDEST)/.installed ## Import every module on the oldest supported Airflow
 	@$(OLDEST)/bin/python -m pytest -n 0 tests/test_imports.py
+
+SDK := .venvs/sdk
+
+$(SDK)/.installed: benchmarks/requirements-sdk.lock | $(STAMP)
+	@echo "Setting up $(SDK) (once) ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SDK)
+	@$(BIN)/uv pip install --quiet --python $(SDK)/bin/python --requirements benchmarks/requirements-sdk.lock
+	@touch $@
+
+bench: $(SDK)/.installed ## Run the benchmarks and write their result pages
+	@$(BIN)/python -m benchmarks.records
 
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .
