@@ -1,0 +1,1 @@
+"""The LinearLearner algorithm on one machine, under SageMaker's container contract."""

@@ -1,0 +1,123 @@
+"""The serving half of SageMaker's container contract: ``/ping``, ``/invocations`` and ``/execution-parameters``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from airflow_ll.artifacts.archive import MODEL_NAME
+from airflow_ll.artifacts.model import LinearModel
+from airflow_ll.exceptions import ArtifactError, DataError
+from airflow_ll.extras import require
+from airflow_ll.learner.payloads import decode_request, encode_response, media_type
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from starlette.requests import Request
+
+__all__ = ["create_app", "serve"]
+
+_MAX_PAYLOAD_MB = 6
+_INLINE_BYTES = 64 * 1024  # a larger body is decoded in a thread, so that /ping keeps answering
+_SHUTDOWN_SECONDS = 1
+
+
+def serve(root: Path, host: str, port: int) -> int:
+    """Answer inference requests with ``<root>/model/model_algo-1`` until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    root : Path
+        The container's tree, ``/opt/ml`` on SageMaker.
+    host : str
+        The address to bind.
+    port : int
+        The port to bind, 0 for a free one; the first line on stdout is ``READY http://host:port``.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    ArtifactError
+        There is no readable model.
+    """
+    uvicorn = require("uvicorn", extra="local", purpose="Serving a model")
+    path = root / "model" / MODEL_NAME
+    if not path.is_file():
+        raise ArtifactError(f"There is no model at {path}: unpack a model.tar.gz of LinearLearner there.")
+    model = LinearModel.load(path)
+    # uvicorn calls the handler that it found again when it has shut down; the default one would kill us.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with socket.create_server((host, port), backlog=2048) as listener:
+        config = uvicorn.Config(
+            create_app(model),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+        sys.stdout.write(f"READY http://{host}:{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:  # Ctrl-C is how a person ends it
+            return 0
+    return 0
+
+
+def create_app(model: LinearModel) -> Any:
+    """Return the ASGI application that answers with ``model``."""
+    applications = require("starlette.applications", extra="local", purpose="Serving a model")
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+    async def ping(_: Request) -> Response:
+        return Response()
+
+    async def execution_parameters(_: Request) -> Response:
+        return JSONResponse(
+            {
+                "MaxConcurrentTransforms": os.cpu_count() or 1,
+                "BatchStrategy": "MULTI_RECORD",
+                "MaxPayloadInMB": _MAX_PAYLOAD_MB,
+            }
+        )
+
+    async def invocations(request: Request) -> Response:
+        body = await request.body()
+        arguments = (model, body, request.headers.get("content-type"), request.headers.get("accept"))
+        inline = len(body) <= _INLINE_BYTES
+        status, content, kind = invoke(*arguments) if inline else await run_in_threadpool(invoke, *arguments)
+        return Response(content, status, media_type=kind)
+
+    return applications.Starlette(
+        routes=[
+            Route("/ping", ping),
+            Route("/execution-parameters", execution_parameters),
+            Route("/invocations", invocations, methods=["POST"]),
+        ]
+    )
+
+
+def invoke(model: LinearModel, body: bytes, content_type: str | None, accept: str | None) -> tuple[int, bytes, str]:
+    """Score one request body and return the HTTP status, the response body and its content type."""
+    try:
+        kind = media_type(content_type)
+        answer_kind = media_type(accept)
+    except DataError as error:
+        return 415, f"Customer Error: {error}".encode(), "text/plain"
+    try:
+        features = decode_request(body, kind, model.feature_dim)
+        content, answer_kind = encode_response(model.predict(features), answer_kind)
+    except DataError as error:
+        return 400, f"Customer Error: {error}".encode(), "text/plain"
+    return 200, content, answer_kind
