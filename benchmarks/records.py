@@ -179,7 +179,7 @@ def _page(results: Sequence[dict[str, Any]], rounds: int) -> str:
         "",
         f"Written by `make bench`: {rounds} alternating rounds, medians; the ratio's lowest and highest in brackets.",
         f"{os.cpu_count()} cores, Python {platform.python_version()}, numpy {version('numpy')}; SDK 2.257.7 apart.",
-        "All rates are thousand rows a second; memcpy copies the same numbers with `numpy.copyto`: the machine's limit.",
+        "Thousand rows a second; memcpy copies the same numbers with `numpy.copyto`: the limit of the machine.",
         "",
         "| what | airflow-ll | memcpy | SDK | ratio to the SDK |",
         "|---|---:|---:|---:|---:|",
