@@ -7,26 +7,71 @@
 
 from __future__ import annotations
 
-from airflow_ll.requests.adoption import Action, Existing, IfExists, State, conflict, decide, state_of
-from airflow_ll.requests.channels import Channel, FileSystemChannel
-from airflow_ll.requests.compilation import CompilationJobSpec, compilation_job, target_device
-from airflow_ll.requests.endpoints import (
-    AsyncInference,
-    DataCapture,
-    EndpointConfigSpec,
-    EndpointSpec,
-    Serverless,
-    Variant,
-    endpoint,
-    endpoint_config,
-    endpoint_update,
-)
-from airflow_ll.requests.images import image_uri
-from airflow_ll.requests.models import ModelSpec, model
-from airflow_ll.requests.names import TaskIdentity, fingerprint, fingerprint_from_tags, resource_name
-from airflow_ll.requests.training import TrainingJobSpec, training_job
-from airflow_ll.requests.transforms import BatchDataCapture, TransformJobSpec, transform_job
-from airflow_ll.requests.tuning import CategoricalRange, ContinuousRange, IntegerRange, TuningJobSpec, tuning_job
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_ll.requests.adoption import Action, Existing, IfExists, State, conflict, decide, state_of
+    from airflow_ll.requests.channels import Channel, FileSystemChannel
+    from airflow_ll.requests.compilation import CompilationJobSpec, compilation_job, target_device
+    from airflow_ll.requests.endpoints import (
+        AsyncInference,
+        DataCapture,
+        EndpointConfigSpec,
+        EndpointSpec,
+        Serverless,
+        Variant,
+        endpoint,
+        endpoint_config,
+        endpoint_update,
+    )
+    from airflow_ll.requests.images import image_uri
+    from airflow_ll.requests.models import ModelSpec, model
+    from airflow_ll.requests.names import TaskIdentity, fingerprint, fingerprint_from_tags, resource_name
+    from airflow_ll.requests.training import TrainingJobSpec, training_job
+    from airflow_ll.requests.transforms import BatchDataCapture, TransformJobSpec, transform_job
+    from airflow_ll.requests.tuning import CategoricalRange, ContinuousRange, IntegerRange, TuningJobSpec, tuning_job
+
+_EXPORTS = {
+    "Action": "adoption",
+    "AsyncInference": "endpoints",
+    "BatchDataCapture": "transforms",
+    "CategoricalRange": "tuning",
+    "Channel": "channels",
+    "CompilationJobSpec": "compilation",
+    "ContinuousRange": "tuning",
+    "DataCapture": "endpoints",
+    "EndpointConfigSpec": "endpoints",
+    "EndpointSpec": "endpoints",
+    "Existing": "adoption",
+    "FileSystemChannel": "channels",
+    "IfExists": "adoption",
+    "IntegerRange": "tuning",
+    "ModelSpec": "models",
+    "Serverless": "endpoints",
+    "State": "adoption",
+    "TaskIdentity": "names",
+    "TrainingJobSpec": "training",
+    "TransformJobSpec": "transforms",
+    "TuningJobSpec": "tuning",
+    "Variant": "endpoints",
+    "compilation_job": "compilation",
+    "conflict": "adoption",
+    "decide": "adoption",
+    "endpoint": "endpoints",
+    "endpoint_config": "endpoints",
+    "endpoint_update": "endpoints",
+    "fingerprint": "names",
+    "fingerprint_from_tags": "names",
+    "image_uri": "images",
+    "model": "models",
+    "resource_name": "names",
+    "state_of": "adoption",
+    "target_device": "compilation",
+    "training_job": "training",
+    "transform_job": "transforms",
+    "tuning_job": "tuning",
+}
 
 __all__ = [
     "Action",
@@ -68,3 +113,13 @@ __all__ = [
     "transform_job",
     "tuning_job",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

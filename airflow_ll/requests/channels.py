@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from airflow_ll.records.record_sets import RecordSet
 from airflow_ll.requests.checks import S3_URI, TEXT, Spec, one_of, present, setting, text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from airflow_ll.records import RecordSet
 
 __all__ = ["CHANNEL_NAMES", "AnyChannel", "Channel", "FileSystemChannel", "channel_request"]
 
@@ -69,7 +68,7 @@ class FileSystemChannel(Spec):
     feature_dim: int | None = setting(whole(1), None)
 
 
-AnyChannel: TypeAlias = "RecordSet | Channel | FileSystemChannel"
+AnyChannel: TypeAlias = RecordSet | Channel | FileSystemChannel
 
 
 def channel_request(channel: AnyChannel) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_ll.requests.channels import FileSystemChannel, channel_request
+from airflow_ll.records.record_sets import RecordSet, default_mini_batch_size
+from airflow_ll.requests.channels import Channel, FileSystemChannel, channel_request
 from airflow_ll.requests.checks import (
     EXPERIMENT,
     FLAG,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAX_RUN", "TrainingJobSpec", "hyper_parameters", "training_job"]
 
 DEFAULT_MAX_RUN: Final = 24 * 60 * 60
-_LARGEST_DEFAULT_MINI_BATCH: Final = 1000
 
 # Regions where SageMaker knows no profiler, not even to disable it.
 _WITHOUT_PROFILER: Final = {
@@ -59,7 +59,10 @@ _WITHOUT_PROFILER: Final = {
 _HYPERPARAMETERS: Final = Rule("a LinearLearnerHyperparameters", lambda value: hasattr(value, "to_request"))
 _CHANNELS: Final = Rule(
     "a list of record sets and channels",
-    lambda value: isinstance(value, (list, tuple)) and all(hasattr(item, "channel") for item in value),
+    lambda value: (
+        isinstance(value, (list, tuple))
+        and all(isinstance(item, (RecordSet, Channel, FileSystemChannel)) for item in value)
+    ),
 )
 
 
@@ -141,7 +144,7 @@ class TrainingJobSpec(Spec):
         if isinstance(size, int) and rows is not None and size > rows:
             yield (
                 f"mini_batch_size must be at most the {rows} rows of the train channel, got {size}: "
-                f"lower it, or leave it out for {_default_mini_batch_size(rows, self.instance_count)}."
+                f"lower it, or leave it out for {default_mini_batch_size(rows, self.instance_count)}."
             )
 
     def _time_faults(self) -> Iterator[str]:
@@ -189,7 +192,7 @@ def hyper_parameters(spec: TrainingJobSpec) -> dict[str, str]:
     if feature_dim is not None and "feature_dim" not in given:
         told["feature_dim"] = str(feature_dim)
     if spec.num_records is not None and "mini_batch_size" not in given:
-        told["mini_batch_size"] = str(_default_mini_batch_size(spec.num_records, spec.instance_count))
+        told["mini_batch_size"] = str(default_mini_batch_size(spec.num_records, spec.instance_count))
     return spec.hyperparameters.to_request() | told
 
 
@@ -212,10 +215,6 @@ def checkpoint_config(spec: TrainingJobSpec) -> dict[str, str]:
 def retry_strategy(spec: TrainingJobSpec) -> dict[str, int]:
     """Return RetryStrategy, empty without retries."""
     return present(MaximumRetryAttempts=spec.max_retry_attempts)
-
-
-def _default_mini_batch_size(rows: int, instances: int) -> int:
-    return min(_LARGEST_DEFAULT_MINI_BATCH, max(1, rows // instances))
 
 
 def _profiler_config(spec: TrainingJobSpec) -> dict[str, Any]:
