@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -191,7 +192,7 @@ def endpoint_update(spec: EndpointSpec) -> dict[str, Any]:
     return present(
         EndpointName=spec.endpoint_name,
         EndpointConfigName=spec.endpoint_config_name,
-        DeploymentConfig=dict(spec.deployment_config or {}),
+        DeploymentConfig=deepcopy(spec.deployment_config),
     )
 
 

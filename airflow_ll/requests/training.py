@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -179,7 +180,7 @@ def training_job(spec: TrainingJobSpec) -> dict[str, Any]:
         EnableInterContainerTrafficEncryption=spec.encrypt_inter_container_traffic or None,
         CheckpointConfig=checkpoint_config(spec),
         RetryStrategy=retry_strategy(spec),
-        DebugHookConfig=dict(spec.debug_hook_config or {}),
+        DebugHookConfig=deepcopy(spec.debug_hook_config),
         ProfilerConfig=_profiler_config(spec),
         Tags=[dict(tag) for tag in spec.tags],
     )
@@ -219,5 +220,5 @@ def retry_strategy(spec: TrainingJobSpec) -> dict[str, int]:
 
 def _profiler_config(spec: TrainingJobSpec) -> dict[str, Any]:
     if spec.profiler_config is not None:
-        return dict(spec.profiler_config)
+        return deepcopy(dict(spec.profiler_config))
     return {} if image_region(spec.image_uri) in _WITHOUT_PROFILER else {"DisableProfiler": True}

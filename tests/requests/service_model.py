@@ -31,7 +31,8 @@ def refusals(operation: str, request: dict[str, Any]) -> list[str]:
 def _constraints(value: Any, shape: Any, path: str) -> Iterator[str]:
     yield from _limits(value, shape, path)
     if shape.type_name == "structure":
-        for name, item in value.items():
+        for name in value.keys() & shape.members:
+            item = value[name]
             yield from _constraints(item, shape.members[name], f"{path}.{name}")
     elif shape.type_name == "list":
         for index, item in enumerate(value):

@@ -37,7 +37,7 @@ def test_each_partition_has_its_own_registry_host(region: str, host: str) -> Non
     assert image_region(image_uri(region)) == region
 
 
-@pytest.mark.parametrize(("region", "near"), [("us-eest-1", "us-east-1"), ("eu-west-4", "eu-west-"), ("", "")])
+@pytest.mark.parametrize(("region", "near"), [("us-eastt-1", "us-east-1"), ("eu-west-4", "eu-west-"), ("", "")])
 def test_an_unknown_region_is_refused_with_the_nearest_one(region: str, near: str) -> None:
     with pytest.raises(RequestError, match=f"37 regions, and '{region}' is not among them: did you mean '{near}"):
         image_uri(region)

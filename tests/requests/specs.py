@@ -1,0 +1,276 @@
+"""One smallest and one fullest spec of every kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_ll.hyperparameters import LinearLearnerHyperparameters
+from airflow_ll.records import RecordSet
+from airflow_ll.requests import (
+    AsyncInference,
+    BatchDataCapture,
+    CategoricalRange,
+    Channel,
+    CompilationJobSpec,
+    ContinuousRange,
+    DataCapture,
+    EndpointConfigSpec,
+    EndpointSpec,
+    FileSystemChannel,
+    IntegerRange,
+    ModelSpec,
+    Serverless,
+    TrainingJobSpec,
+    TransformJobSpec,
+    TuningJobSpec,
+    Variant,
+    compilation_job,
+    endpoint,
+    endpoint_config,
+    endpoint_update,
+    image_uri,
+    model,
+    training_job,
+    transform_job,
+    tuning_job,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROLE = "arn:aws:iam::123456789012:role/service-role/SageMakerRole"
+IMAGE = image_uri("us-west-2")
+KMS = "arn:aws:kms:us-west-2:123456789012:key/11111111-2222-3333-4444-555555555555"
+TAGS = [{"Key": "team", "Value": "ml"}]
+VPC: dict[str, Any] = {"subnets": ["subnet-1"], "security_group_ids": ["sg-1"]}
+EXPERIMENT = {"ExperimentName": "e", "TrialName": "t", "TrialComponentDisplayName": "d"}
+MANIFEST = "s3://ll-bucket/data/.amazon.manifest"
+BINARY = LinearLearnerHyperparameters(predictor_type="binary_classifier")
+
+
+def record_set(**changes: Any) -> RecordSet:
+    return RecordSet(**{"s3_data": MANIFEST, "num_records": 5000, "feature_dim": 3, **changes})
+
+
+def training(**changes: Any) -> TrainingJobSpec:
+    settings: dict[str, Any] = {
+        "training_job_name": "job",
+        "role": ROLE,
+        "hyperparameters": BINARY,
+        "channels": [record_set()],
+        "output_path": "s3://ll-bucket/",
+        "image_uri": IMAGE,
+    }
+    return TrainingJobSpec(**settings | changes)
+
+
+def full_training(**changes: Any) -> TrainingJobSpec:
+    channels = [
+        record_set(),
+        Channel(
+            "s3://ll-bucket/validation/",
+            "validation",
+            "text/csv",
+            compression_type="Gzip",
+            record_wrapper_type="None",
+            input_mode="FastFile",
+            shuffle_seed=0,
+        ),
+        FileSystemChannel("fs-0123456789abcdef0", "FSxLustre", "/data", "rw", "test", "text/csv"),
+        Channel("s3://ll-bucket/m", "model", s3_data_type="AugmentedManifestFile", attribute_names=("a", "b")),
+    ]
+    settings: dict[str, Any] = {
+        "channels": channels,
+        "instance_count": 2,
+        "volume_size": 50,
+        "max_run": 3600,
+        "input_mode": "Pipe",
+        "output_kms_key": KMS,
+        "volume_kms_key": KMS,
+        "keep_alive_period": 600,
+        "use_spot_instances": True,
+        "max_wait": 7200,
+        "checkpoint_s3_uri": "s3://ll-bucket/ckpt",
+        "checkpoint_local_path": "/opt/ml/checkpoints",
+        "max_retry_attempts": 2,
+        "enable_network_isolation": True,
+        "encrypt_inter_container_traffic": True,
+        "environment": {"A": "b"},
+        "experiment_config": EXPERIMENT,
+        "debug_hook_config": {"S3OutputPath": "s3://ll-bucket/debug"},
+        "profiler_config": {"S3OutputPath": "s3://ll-bucket/profile"},
+        "tags": TAGS,
+    }
+    return training(**settings | VPC | changes)
+
+
+def transform(**changes: Any) -> TransformJobSpec:
+    settings: dict[str, Any] = {
+        "transform_job_name": "t",
+        "model_name": "m",
+        "data": "s3://b/in",
+        "output_path": "s3://b/out",
+    }
+    return TransformJobSpec(**settings | changes)
+
+
+def full_transform() -> TransformJobSpec:
+    return transform(
+        data_type="ManifestFile",
+        content_type="text/csv",
+        compression_type="Gzip",
+        split_type="Line",
+        accept="application/jsonlines",
+        assemble_with="Line",
+        output_kms_key=KMS,
+        volume_kms_key=KMS,
+        strategy="MultiRecord",
+        max_concurrent_transforms=2,
+        max_payload=6,
+        environment={"A": "b"},
+        input_filter="$[1:]",
+        output_filter="$.SageMakerOutput",
+        join_source="Input",
+        invocations_timeout=600,
+        invocations_max_retries=1,
+        experiment_config=EXPERIMENT,
+        data_capture=BatchDataCapture("s3://b/capture", KMS, generate_inference_id=True),
+        tags=TAGS,
+    )
+
+
+def compilation(**changes: Any) -> CompilationJobSpec:
+    settings: dict[str, Any] = {
+        "compilation_job_name": "c",
+        "role": ROLE,
+        "model_data": "s3://b/model.tar.gz",
+        "input_shape": {"data": [1, 3]},
+        "output_path": "s3://b/out",
+    }
+    return CompilationJobSpec(**settings | changes)
+
+
+def full_compilation() -> CompilationJobSpec:
+    return compilation(
+        target_platform_os="LINUX",
+        target_platform_arch="X86_64",
+        target_platform_accelerator="NVIDIA",
+        framework_version="1.8",
+        compiler_options={"gpu-code": "sm_72"},
+        output_kms_key=KMS,
+        tags=TAGS,
+        **VPC,
+    )
+
+
+def tuning(**changes: Any) -> TuningJobSpec:
+    settings: dict[str, Any] = {
+        "tuning_job_name": "tune",
+        "training": training(),
+        "ranges": {"wd": ContinuousRange(1e-7, 1)},
+        "objective_metric_name": "validation:objective_loss",
+    }
+    return TuningJobSpec(**settings | changes)
+
+
+def full_tuning() -> TuningJobSpec:
+    return tuning(
+        training=full_training(),
+        ranges={
+            "wd": ContinuousRange(1e-7, 1, "Logarithmic"),
+            "mini_batch_size": IntegerRange(100, 5000),
+            "use_bias": CategoricalRange([True, False]),
+        },
+        strategy="Random",
+        objective_type="Maximize",
+        max_jobs=4,
+        max_parallel_jobs=2,
+        max_runtime=86400,
+        early_stopping_type="Auto",
+        random_seed=0,
+        warm_start_parents=["older"],
+        autotune=True,
+        tags=TAGS,
+    )
+
+
+def full_endpoint_config(**changes: Any) -> EndpointConfigSpec:
+    variant = Variant(
+        "m",
+        "ml.c5.large",
+        2,
+        accelerator_type="ml.eia2.medium",
+        volume_size=20,
+        model_data_download_timeout=600,
+        container_startup_health_check_timeout=300,
+    )
+    settings: dict[str, Any] = {
+        "endpoint_config_name": "ec",
+        "variants": [variant, Variant("m2", "ml.c5.large", variant_name="challenger", initial_weight=0.1)],
+        "kms_key": KMS,
+        "data_capture": DataCapture(
+            "s3://b/capture",
+            sampling_percentage=50,
+            kms_key=KMS,
+            csv_content_types=["text/csv"],
+            json_content_types=["application/json"],
+        ),
+        "tags": TAGS,
+    }
+    return EndpointConfigSpec(**settings | changes)
+
+
+def async_endpoint_config() -> EndpointConfigSpec:
+    topic = "arn:aws:sns:us-west-2:123456789012:topic"
+    inference = AsyncInference("s3://b/async", "s3://b/failed", KMS, topic, topic, 4)
+    return EndpointConfigSpec("ec", [Variant("m", "ml.m5.xlarge")], async_inference=inference)
+
+
+DEPLOYMENT = {
+    "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 60}},
+    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]},
+}
+
+#: id -> operation, builder, spec
+SPECS: dict[str, tuple[str, Callable[[Any], dict[str, Any]], Any]] = {
+    "training": ("CreateTrainingJob", training_job, training()),
+    "training-full": ("CreateTrainingJob", training_job, full_training()),
+    "model": ("CreateModel", model, ModelSpec("m", ROLE, IMAGE, "s3://b/model.tar.gz")),
+    "model-full": (
+        "CreateModel",
+        model,
+        ModelSpec(
+            "m",
+            ROLE,
+            IMAGE,
+            "s3://b/m.tar.gz",
+            {"A": "b"},
+            ["subnet-1"],
+            ["sg-1"],
+            enable_network_isolation=True,
+            tags=TAGS,
+        ),
+    ),
+    "endpoint-config": (
+        "CreateEndpointConfig",
+        endpoint_config,
+        EndpointConfigSpec("ec", [Variant("m", "ml.m5.xlarge")]),
+    ),
+    "endpoint-config-full": ("CreateEndpointConfig", endpoint_config, full_endpoint_config()),
+    "endpoint-config-async": ("CreateEndpointConfig", endpoint_config, async_endpoint_config()),
+    "endpoint-config-serverless": (
+        "CreateEndpointConfig",
+        endpoint_config,
+        EndpointConfigSpec("ec", [Variant("m", serverless=Serverless(4096, 10, 2))]),
+    ),
+    "endpoint": ("CreateEndpoint", endpoint, EndpointSpec("e", "ec")),
+    "endpoint-full": ("CreateEndpoint", endpoint, EndpointSpec("e", "ec", DEPLOYMENT, TAGS)),
+    "endpoint-update": ("UpdateEndpoint", endpoint_update, EndpointSpec("e", "ec", tags=TAGS)),
+    "endpoint-update-full": ("UpdateEndpoint", endpoint_update, EndpointSpec("e", "ec", DEPLOYMENT)),
+    "transform": ("CreateTransformJob", transform_job, transform()),
+    "transform-full": ("CreateTransformJob", transform_job, full_transform()),
+    "compilation": ("CreateCompilationJob", compilation_job, compilation(target_instance_family="ml_c5")),
+    "compilation-full": ("CreateCompilationJob", compilation_job, full_compilation()),
+    "tuning": ("CreateHyperParameterTuningJob", tuning_job, tuning()),
+    "tuning-full": ("CreateHyperParameterTuningJob", tuning_job, full_tuning()),
+}
