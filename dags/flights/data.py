@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -11,7 +12,6 @@ from airflow_ll.exceptions import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import date
 
     import pandas as pd
 
@@ -23,6 +23,7 @@ __all__ = [
     "is_late",
     "load",
     "load_day",
+    "same_day_of_2013",
     "train_validation_split",
 ]
 
@@ -59,6 +60,12 @@ def load_day(day: date) -> pd.DataFrame:
         raise DataError(f"The flights are of {YEAR}; got the day {day}.")
     month = load([day.month])
     return month[month["day"] == day.day].reset_index(drop=True)
+
+
+def same_day_of_2013(day: date) -> date:
+    """Map a day of any year to that day of the data's year; 29 February becomes the 28th."""
+    is_leap_day = (day.month, day.day) == (2, 29)
+    return date(YEAR, day.month, 28 if is_leap_day else day.day)
 
 
 def departed(flights: pd.DataFrame) -> pd.DataFrame:
