@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from airflow_ll.exceptions import HyperparameterError
 from airflow_ll.hyperparameters.rules import check, map_faults, unknown_name
@@ -56,19 +56,19 @@ class LinearLearnerHyperparameters:
     _given: dict[str, Value]
 
     def __init__(self, **values: object) -> None:
-        _fill(self, _accept(check(values, typed)))
+        object.__setattr__(self, "_given", _accept(check(values, typed)))
 
     @classmethod
-    def from_rendered(cls, values: Mapping[str, object]) -> LinearLearnerHyperparameters:
+    def from_rendered(cls, values: Mapping[str, object]) -> Self:
         """Return the model of ``values`` as an Airflow template leaves them.
 
         A string is read in the API's form, since a template renders to nothing else; any other value is taken
         as the constructor takes it, and the same rules hold.
         """
-        return _fill(cls.__new__(cls), _accept(check(_mapping(values), _typed_or_parsed)))
+        return cls._of(_accept(check(_mapping(values), _typed_or_parsed)))
 
     @classmethod
-    def from_request(cls, hyperparameters: Mapping[str, str]) -> LinearLearnerHyperparameters:
+    def from_request(cls, hyperparameters: Mapping[str, str]) -> Self:
         """Return the model of a job's ``HyperParameters``.
 
         The values are checked as strictly as ever, and so is what no job can train without.  But the service
@@ -79,7 +79,7 @@ class LinearLearnerHyperparameters:
         public = {name: text for name, text in _mapping(hyperparameters).items() if not str(name).startswith("_")}
         findings = check(public, parsed)
         _refuse([*map_faults(hyperparameters), *findings.faults])
-        return _fill(cls.__new__(cls), findings.values)
+        return cls._of(findings.values)
 
     @property
     def given(self) -> dict[str, Value]:
@@ -90,7 +90,7 @@ class LinearLearnerHyperparameters:
         """Return the API's ``HyperParameters``: the values that were given, as strings."""
         return {name: rendered(value) for name, value in self._given.items()}
 
-    def replace(self, **changes: object) -> LinearLearnerHyperparameters:
+    def replace(self, **changes: object) -> Self:
         """Return a model with ``changes``; None takes a hyperparameter out.
 
         What has no effect in this model already may stay as it is.
@@ -98,7 +98,14 @@ class LinearLearnerHyperparameters:
         before = check(self._given, typed)
         settled = {name for name, _ in (*before.irrelevant, *before.notices)} - set(changes)
         findings = check({**self._given, **changes}, typed)
-        return _fill(type(self).__new__(type(self)), _accept(findings, settled))
+        return self._of(_accept(findings, settled))
+
+    @classmethod
+    def _of(cls, values: dict[str, Value]) -> Self:
+        """Return the model of values that are checked already."""
+        model = cls.__new__(cls)
+        object.__setattr__(model, "_given", values)
+        return model
 
     def __getattr__(self, name: str) -> Any:
         if name not in HYPERPARAMETERS:
@@ -128,7 +135,7 @@ class LinearLearnerHyperparameters:
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         # Not through the constructor: what was read from a description need not pass it, nor warn again.
-        return _restore, (type(self), self.given)
+        return self._of, (self.given,)
 
 
 def check_literals(values: Mapping[str, object], is_template: Callable[[object], bool]) -> list[str]:
@@ -169,12 +176,3 @@ def _accept(findings: Findings, settled: Set[str] = frozenset()) -> dict[str, Va
 def _refuse(faults: list[str]) -> None:
     if faults:
         raise HyperparameterError(faults)
-
-
-def _fill(model: LinearLearnerHyperparameters, values: dict[str, Value]) -> LinearLearnerHyperparameters:
-    object.__setattr__(model, "_given", values)
-    return model
-
-
-def _restore(kind: type[LinearLearnerHyperparameters], values: dict[str, Value]) -> LinearLearnerHyperparameters:
-    return _fill(kind.__new__(kind), values)

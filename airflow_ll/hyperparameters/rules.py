@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_ll.hyperparameters.declaration import AUTO, MULTICLASS
+from airflow_ll.hyperparameters.declaration import AUTO, MULTICLASS, PREDICTOR_TYPES
 from airflow_ll.hyperparameters.table import CRITERION, FEWEST_CLASSES, HYPERPARAMETERS, LOSSES
 from airflow_ll.hyperparameters.values import did_you_mean, shown
 
@@ -98,8 +98,8 @@ def map_faults(mapping: Mapping[str, object]) -> list[str]:
     for name, text in mapping.items():
         for what, words, most in (("name", name, MAP_KEY_LENGTH), ("value", text, MAP_VALUE_LENGTH)):
             if isinstance(words, str) and len(words) > most:
-                fault = f"The {what} of {shown(name)} must have at most {most} characters, but has {len(words)}: shorten it."
-                faults.append(fault)
+                limit = f"at most {most} characters, but it has {len(words)}"
+                faults.append(f"The {what} of {shown(name)} must have {limit}: shorten it.")
     return faults
 
 
@@ -173,7 +173,9 @@ def _without_effect(parameter: Hyperparameter, seen: Mapping[str, Value | Unknow
     if condition is None:
         return ""
     decisive = HYPERPARAMETERS[condition.name]
-    choice = None if _foreign(decisive, seen) else seen.get(condition.name)
+    if seen.get("predictor_type") is Unknown.TEMPLATE and decisive.applies_to != PREDICTOR_TYPES:
+        return ""
+    choice = None if _foreign(decisive, seen) else seen.get(condition.name)  # an ignored choice is none
     if isinstance(choice, Unknown) or condition.holds(choice):
         return ""
     got = "not set" if choice is None else repr(choice)

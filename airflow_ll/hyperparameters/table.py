@@ -1,8 +1,7 @@
 """Every hyperparameter of LinearLearner, declared once.
 
-Validation, rendering to the API's strings, parsing back, the tuning ranges and the reference page
-(``docs/hyperparameters.md``) all read this table; nothing else in the package knows a type, a range or a
-default.  The ranges are those of the service's documentation, the defaults those of its container.
+Validation, rendering, parsing, the tuning ranges and the reference page all read this table; nothing else knows
+a type, a range or a default.  The ranges are those of the service's documentation, the defaults its container's.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ LOSSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         REGRESSOR: ("squared_loss", "absolute_loss", *EPS_INSENSITIVE, "quantile_loss", "huber_loss"),
     }
 )
-"""The losses that each predictor type can train with, its ``auto`` loss first."""
+"""The losses of each predictor type, its ``auto`` loss first."""
 
 COUNT = Interval(low=1)
 MILLION = Interval(low=1, high=1_000_000)
@@ -348,8 +347,8 @@ _DECLARED = (
         legacy={"f1": "f_beta", "cross_entropy_loss": "loss_function"},
         default="accuracy",
         applies_to=(BINARY,),
-        description="What the best of the models is best at, and its threshold, on the validation channel (on the "
-        "training channel without one).",
+        description="What the chosen model and its threshold are best at, on the validation channel. Without that "
+        "channel the training loss chooses the model, and this its threshold.",
     ),
     Hyperparameter(
         name="target_recall",

@@ -50,7 +50,7 @@ def typed(parameter: Hyperparameter, value: object) -> Value:
         return _number(parameter, value)
     if parameter.kind is Kind.BOOLEAN and _is_boolean(value):
         return bool(value)
-    raise refusal(parameter, value, "write True or False" if parameter.kind is Kind.BOOLEAN else "")
+    raise refusal(parameter, value, "")
 
 
 def parsed(parameter: Hyperparameter, text: object) -> Value:
@@ -75,8 +75,8 @@ def rendered(value: Value) -> str:
 
 
 def refusal(parameter: Hyperparameter, value: object, advice: str) -> ValueError:
-    """Return the error for ``value``; ``advice`` says what to do instead."""
-    advice = advice or _leave_it_out(parameter)
+    """Return the error for ``value``; ``advice`` says what to do instead, when that is known."""
+    advice = advice or _choose_another(parameter)
     got = f"{shown(value)} ({type(value).__name__})"
     stop = "" if advice.endswith("?") else "."
     return ValueError(f"{parameter.name} must be {parameter.allowed}, but got {got}: {advice}{stop}")
@@ -159,10 +159,12 @@ def _integer_advice(parameter: Hyperparameter, value: object) -> str:
 
 
 def _near_word(parameter: Hyperparameter, text: str) -> str:
-    return did_you_mean(text, parameter.words) or _leave_it_out(parameter)
+    return did_you_mean(text, parameter.words) or _choose_another(parameter)
 
 
-def _leave_it_out(parameter: Hyperparameter) -> str:
+def _choose_another(parameter: Hyperparameter) -> str:
+    if parameter.kind is Kind.BOOLEAN:
+        return "write True or False"
     if parameter.default is None:
         return "choose one of them"
     if parameter.default == AUTO and parameter.kind is not Kind.CHOICE:
