@@ -17,7 +17,6 @@ OnInvalid = Literal["error", "drop"]
 
 #: Rows are checked in chunks of about this many elements, so that the temporaries stay in the cache.
 _CHUNK_ELEMENTS = 1 << 17
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def check_labels(
         raise DataError(f"LinearLearner takes one label a row, but the labels have the shape {array.shape}.")
     vector = array[:, 0]
     with np.errstate(invalid="ignore"):
-        wrong = ~(np.abs(vector.astype(np.float64)) <= _FLOAT32_MAX)
+        wrong = ~_valid(vector.astype(np.float64))
         allowed = "finite numbers within float32"
         if predictor_type == "binary_classifier":
             allowed = "0 or 1 for a binary_classifier"
@@ -138,11 +137,18 @@ def _all_valid(values: NDArray[Any]) -> bool:
     """Tell whether all numbers are valid, by their extremes: cheaper than a mask; a NaN makes both NaN."""
     if not values.size:
         return True
-    return bool(values.min() >= -_FLOAT32_MAX and values.max() <= _FLOAT32_MAX)
+    limit = _limit(values.dtype)
+    return bool(values.min() >= -limit and values.max() <= limit)
 
 
 def _valid(values: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.asarray((values >= -_FLOAT32_MAX) & (values <= _FLOAT32_MAX))
+    limit = _limit(values.dtype)
+    return np.asarray((values >= -limit) & (values <= limit))
+
+
+def _limit(dtype: np.dtype[Any]) -> Any:
+    """Return the largest number that is finite both in ``dtype`` and in float32."""
+    return min(np.finfo(dtype).max, np.finfo(np.float32).max)
 
 
 def _invalid(matrix: Any, bad: NDArray[np.int64]) -> DataError:

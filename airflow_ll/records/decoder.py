@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from airflow_ll.exceptions import RecordFormatError
 from airflow_ll.records.framing import Block, iter_blocks
 from airflow_ll.records.messages import decode_messages, dense_layout
 from airflow_ll.records.parts import Part, Tensors, concatenate, take
+from airflow_ll.records.ragged_decoder import decode_ragged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,32 +96,28 @@ def _parts(source: Source) -> Iterator[Part]:
     first: Part | None = None
     with _opened(source) as stream:
         for block in iter_blocks(stream):
-            layout = layout if layout and _is_uniform(block, layout) else dense_layout(block)
-            part = _decode_dense(block, layout) if layout and _is_uniform(block, layout) else decode_messages(block)
+            layout = _layout(block, layout)
+            part = _decode_dense(block, layout) if layout else decode_ragged(block) or decode_messages(block)
             first = first or part
             _check_like(part, first, block.offset)
             yield part
 
 
-def _opened(source: Source) -> AbstractContextManager[IO[bytes]]:
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return io.BytesIO(source)
-    if isinstance(source, (str, Path)):
-        return Path(source).open("rb")
-    return nullcontext(source)
+def _opened(source: Source) -> AbstractContextManager[bytes | bytearray | memoryview | IO[bytes]]:
+    return Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source)
 
 
-def _is_uniform(block: Block, layout: DenseLayout) -> bool:
-    stride = layout.dtype.itemsize
-    return len(block.data) == stride * len(block) and layout.matches(
-        np.frombuffer(block.data, np.uint8).reshape(len(block), stride)
-    )
+def _layout(block: Block, last: DenseLayout | None) -> DenseLayout | None:
+    """Return the dense layout of all rows of ``block``, which is most often the ``last`` block's, or None."""
+    if last and last.matches(block.data, len(block)):
+        return last
+    layout = dense_layout(block)
+    return layout if layout and layout.matches(block.data, len(block)) else None
 
 
 def _decode_dense(block: Block, layout: DenseLayout) -> Part:
     rows = np.frombuffer(block.data, layout.dtype)
-    labels = rows["labels"].copy() if layout.label_dim else None
-    return Part(Tensors(rows["features"].copy()), labels)
+    return Part(Tensors(rows["features"]), rows["labels"] if layout.label_dim else None)
 
 
 def _check_like(part: Part, first: Part, offset: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from airflow_ll.records.wire import (
     frame,
     packed,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -51,32 +48,45 @@ class DenseLayout:
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """The structured dtype of one framed row: ``features`` (feature_dim,) and ``labels`` (label_dim,)."""
-        features_end = HEADER_BYTES + len(self._features)
-        labels_end = features_end + len(self._label)
+        (features_begin, _), (labels_begin, _) = self._numbers
         return np.dtype(
             {
                 "names": ["features", "labels"],
                 "formats": [(self.feature_dtype, (self.feature_dim,)), (self.label_dtype, (self.label_dim,))],
-                "offsets": [
-                    features_end - self.feature_dim * self.feature_dtype.itemsize,
-                    labels_end - self.label_dim * self.label_dtype.itemsize,
-                ],
+                "offsets": [features_begin, labels_begin],
                 "itemsize": len(self.template),
             }
         )
 
-    def matches(self, rows: NDArray[np.uint8]) -> bool:
-        """Tell whether all framed ``rows`` (n, itemsize) have this layout: the template's bytes around the numbers."""
-        template = np.frombuffer(self.template, np.uint8)
-        offsets = [self.dtype.fields[name] for name in ("features", "labels")]  # type: ignore[index]
-        begin = 0
-        for part, offset, *_ in offsets:
-            if not np.array_equal(
-                rows[:, begin:offset], np.broadcast_to(template[begin:offset], (len(rows), offset - begin))
-            ):
-                return False
-            begin = offset + part.itemsize
-        return bool((rows[:, begin:] == template[begin:]).all())
+    def matches(self, data: memoryview, rows: int) -> bool:
+        """Tell whether ``data`` is ``rows`` framed rows of this layout: the template's bytes around the numbers."""
+        stride = len(self.template)
+        return len(data) == rows * stride and all(
+            (np.ndarray((rows,), word.dtype, data, offset, (stride,)) == word).all() for offset, word in self._constants
+        )
+
+    @cached_property
+    def _constants(self) -> list[tuple[int, Any]]:
+        """The template's bytes around the numbers, as (offset, word) of the widest words that fit."""
+        (features_begin, features_end), (labels_begin, labels_end) = self._numbers
+        words = []
+        for begin, end in ((0, features_begin), (features_end, labels_begin), (labels_end, len(self.template))):
+            offset = begin
+            while offset < end:
+                width = 1 << min(3, (end - offset).bit_length() - 1)
+                words.append((offset, np.frombuffer(self.template, f"<u{width}", 1, offset)[0]))
+                offset += width
+        return words
+
+    @cached_property
+    def _numbers(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Where a framed row's features begin and end, and its labels: each at the end of its map entry."""
+        features_end = HEADER_BYTES + len(self._features)
+        labels_end = features_end + len(self._label)
+        return (
+            (features_end - self.feature_dim * self.feature_dtype.itemsize, features_end),
+            (labels_end - self.label_dim * self.label_dtype.itemsize, labels_end),
+        )
 
     @cached_property
     def _features(self) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 
 from airflow_ll.records.dense import DenseLayout
 from airflow_ll.records.matrices import Dtype, as_labels, as_matrix, assign, is_sparse, tensor_dtype
-from airflow_ll.records.ragged import PackedRows, TensorRows, encode_rows
+from airflow_ll.records.ragged_encoder import PackedRows, TensorRows, encode_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,9 +1,9 @@
-"""Cut a stream of RecordIO bytes into blocks of whole records, never trusting a length."""
+"""Cut RecordIO bytes into blocks of whole records, never trusting a length."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Block:
-    """Whole framed records: ``data``, where each one starts in it, its payload's length, and the stream's offset."""
+    """Whole framed records: ``data``, where each starts in it, its payload's length, and the source's ``offset``."""
 
     data: memoryview
     starts: NDArray[np.int64]
@@ -37,89 +37,141 @@ class Block:
         return self.data[start : start + int(self.lengths[index])]
 
     def position(self, index: int) -> int:
-        """Return the offset in the stream of record number ``index``, for messages."""
+        """Return the offset in the source of record number ``index``, for messages."""
         return self.offset + int(self.starts[index])
 
 
-def iter_blocks(stream: IO[bytes], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Yield the records of ``stream`` in blocks of about ``block_bytes``.
+def iter_blocks(source: bytes | bytearray | memoryview | IO[bytes], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Yield the records of ``source`` in blocks of about ``block_bytes``; bytes in memory are not copied.
 
-    Memory is bounded by ``block_bytes`` and twice the largest record that the stream really has: a length that
-    promises more is read towards in steps, until the stream ends.
+    Memory is bounded by a few times ``block_bytes`` or the largest record that the source really has: a length that
+    promises more is read towards in steps, until the source ends.
 
     Raises
     ------
     RecordFormatError
         A record has no magic number, continues in another frame, or is cut off; the message names its offset.
     """
-    pending = bytearray()
+    window: _Window = _Memory(source) if isinstance(source, (bytes, bytearray, memoryview)) else _Stream(source)
     offset = 0
-    wanted = block_bytes
-    while True:
-        read = _fill(stream, pending, wanted)
-        starts, lengths, end = _complete_records(pending, offset)
+    size = block_bytes
+    while data := window.peek(size):
+        starts, lengths, end = _whole_records(data, offset)
         if end:
-            data = memoryview(bytes(pending[:end]) if end < len(pending) else bytes(pending))
-            yield Block(data, starts, lengths, offset)
-            del pending[:end]
+            yield Block(data[:end], starts, lengths, offset)
+            window.skip(end)
             offset += end
-            wanted = block_bytes
-        elif read:
-            wanted = max(block_bytes, len(pending))
-        if not read:
-            break
-    if pending:
-        raise _truncated(pending, offset)
+            stride = end - int(starts[-1])
+            size = max(stride, block_bytes - block_bytes % stride)  # rows of one length leave no rest to copy
+        elif len(data) < size:
+            raise _truncated(data, offset)
+        else:
+            size *= 2
 
 
-def _fill(stream: IO[bytes], pending: bytearray, wanted: int) -> int:
-    """Append up to ``wanted`` bytes of ``stream`` to ``pending``; return how many there were."""
-    before = len(pending)
-    while len(pending) - before < wanted:
-        part = stream.read(wanted - (len(pending) - before))
-        if not part:
-            break
-        pending += part
-    return len(pending) - before
+class _Window(Protocol):
+    def peek(self, size: int) -> memoryview:
+        """Return the next ``size`` bytes, or all that are left when those are fewer."""
+
+    def skip(self, size: int) -> None:
+        """Move on by ``size`` bytes that were peeked at."""
 
 
-def _complete_records(pending: bytearray, offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Return the starts and lengths of the complete records at the front of ``pending``, and where they end."""
-    words = np.frombuffer(bytes(pending[: len(pending) // 4 * 4]), "<u4")
-    starts = np.flatnonzero(words[:-1] == MAGIC) if len(words) else np.empty(0, np.int64)
+class _Memory:
+    def __init__(self, source: bytes | bytearray | memoryview) -> None:
+        self._rest = memoryview(source).cast("B")
+
+    def peek(self, size: int) -> memoryview:
+        return self._rest[:size]
+
+    def skip(self, size: int) -> None:
+        self._rest = self._rest[size:]
+
+
+class _Stream:
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._rest = memoryview(b"")
+
+    def peek(self, size: int) -> memoryview:
+        parts = [self._rest]
+        missing = size - len(self._rest)
+        while missing > 0 and (part := self._stream.read(missing)):
+            parts.append(memoryview(part))
+            missing -= len(part)
+        parts = [part for part in parts if len(part)]
+        if len(parts) > 1 or missing < 0:
+            self._rest = memoryview(b"".join(parts))
+        elif parts:
+            self._rest = parts[0]
+        return self._rest[:size]
+
+    def skip(self, size: int) -> None:
+        self._rest = self._rest[size:]
+
+
+def _whole_records(data: memoryview, offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Return starts and payload lengths of the whole records at the front of ``data``, and where they end, in bytes."""
+    words = np.frombuffer(data, "<u4", len(data) // 4)
+    if len(words) < 2:
+        return np.empty(0, np.int64), np.empty(0, np.int64), 0
+    starts, lengths = _equal(words)
+    if not len(starts):
+        starts, lengths = _chained(words)
+    if not len(starts):
+        starts, lengths = _walk(words, offset)
+    ends = starts + _words(lengths)
+    whole = int(np.searchsorted(ends, len(words), side="right"))
+    end = int(ends[whole - 1]) if whole else 0
+    _check_magic(words, end, offset)
+    return starts[:whole] * 4, lengths[:whole], end * 4
+
+
+def _equal(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find records of one length, looking at their headers only; nothing when the lengths differ."""
+    length = int(words[1])
+    stride = int(_words(length))
+    count = len(words) // stride if length <= MAX_PAYLOAD else 0
+    headers = words[: count * stride].reshape(count, stride)[:, :2]
+    if not ((headers[:, 0] == MAGIC) & (headers[:, 1] == length)).all():
+        count = 0
+    return np.arange(count, dtype=np.int64) * stride, np.full(count, length, np.int64)
+
+
+def _chained(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find records by their magic numbers; nothing when those do not follow one another exactly."""
+    starts = np.flatnonzero(words[:-1] == MAGIC)
     lengths = words[starts + 1].astype(np.int64)
-    ends = starts + HEADER_BYTES // 4 + (lengths + 3) // 4
-    chained = len(starts) and starts[0] == 0 and np.array_equal(ends[:-1], starts[1:]) and lengths.max() <= MAX_PAYLOAD
-    if not chained:  # a payload that contains the magic number, or a fault
-        starts, lengths, ends = _walk(words, offset)
-    complete = ends <= len(words)
-    starts, lengths, ends = starts[complete], lengths[complete], ends[complete]
-    if len(ends):
-        _check_word(words, int(ends[-1]), offset)
-    return starts * 4, lengths, int(ends[-1]) * 4 if len(ends) else 0
+    nexts = starts + _words(lengths)
+    if not len(starts) or starts[0] or lengths.max() > MAX_PAYLOAD or not np.array_equal(nexts[:-1], starts[1:]):
+        return starts[:0], lengths[:0]
+    return starts, lengths
 
 
-def _walk(words: NDArray[np.uint32], offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Follow the records one by one."""
-    found: list[tuple[int, int, int]] = []
+def _walk(words: NDArray[np.uint32], offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Follow the records one by one: a payload contains the magic number, or there is a fault."""
+    found: list[tuple[int, int]] = []
     at = 0
     while at + 1 < len(words):
-        _check_word(words, at, offset)
+        _check_magic(words, at, offset)
         length = int(words[at + 1])
         if length > MAX_PAYLOAD:
             raise RecordFormatError(
                 f"The record at byte {offset + at * 4} has the length word 0x{length:08x}, that of a record split over "
                 f"several frames or of more than {MAX_PAYLOAD} bytes: write every row as one record."
             )
-        end = at + HEADER_BYTES // 4 + (length + 3) // 4
-        found.append((at, length, end))
-        at = end
-    _check_word(words, at, offset)
-    table: NDArray[Any] = np.array(found, np.int64).reshape(-1, 3)
-    return table[:, 0], table[:, 1], table[:, 2]
+        found.append((at, length))
+        at += int(_words(length))
+    table: NDArray[Any] = np.array(found, np.int64)
+    return table[:, 0], table[:, 1]
 
 
-def _check_word(words: NDArray[np.uint32], at: int, offset: int) -> None:
+def _words(lengths: Any) -> Any:
+    """Return how many words records with payloads of ``lengths`` bytes take with header and padding."""
+    return (HEADER_BYTES + lengths + 3) // 4
+
+
+def _check_magic(words: NDArray[np.uint32], at: int, offset: int) -> None:
     if at < len(words) and words[at] != MAGIC:
         raise RecordFormatError(
             f"There is no RecordIO record at byte {offset + at * 4}: expected the magic number 0x{MAGIC:08x}, got "
@@ -127,10 +179,10 @@ def _check_word(words: NDArray[np.uint32], at: int, offset: int) -> None:
         )
 
 
-def _truncated(pending: bytearray, offset: int) -> RecordFormatError:
+def _truncated(data: memoryview, offset: int) -> RecordFormatError:
     needs = HEADER_BYTES
-    if len(pending) >= HEADER_BYTES:
-        needs += (int.from_bytes(pending[4:8], "little") + 3) // 4 * 4
+    if len(data) >= HEADER_BYTES:
+        needs = 4 * int(_words(int.from_bytes(data[4:8], "little")))
     return RecordFormatError(
-        f"The record at byte {offset} is cut off: it needs {needs} bytes, but only {len(pending)} are left."
+        f"The record at byte {offset} is cut off: it needs {needs} bytes, but only {len(data)} are left."
     )

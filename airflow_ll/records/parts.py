@@ -100,9 +100,7 @@ def take(parts: list[Part], rows: int) -> tuple[list[Part], list[Part]]:
 
 
 def concatenate(parts: list[Part]) -> Part:
-    """Return the rows of all ``parts`` in one."""
-    if len(parts) == 1:
-        return parts[0]
+    """Return the rows of all ``parts`` in one, in memory of its own: parts may be views of the bytes they came from."""
     if not parts:
         return Part(Tensors(np.empty((0, 0), np.float32)))
     labels = [part.labels for part in parts if part.labels is not None]

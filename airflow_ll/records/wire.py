@@ -24,7 +24,7 @@ MAX_PAYLOAD = 2**29 - 1
 #: Field numbers of ``Record``, of the tensors, and of the tensors in ``Value``; the key of our map entries.
 FEATURES, LABEL = 1, 2
 VALUES, KEYS, SHAPE = 1, 2, 3
-TENSOR_FIELD = {np.dtype("<f4"): 2, np.dtype("<f8"): 3, np.dtype("<i4"): 7}
+TENSOR_FIELD: dict[np.dtype[Any], int] = {np.dtype("<f4"): 2, np.dtype("<f8"): 3, np.dtype("<i4"): 7}
 NAME = b"\n\x06values"
 
 _LENGTH_DELIMITED = 2
