@@ -1,0 +1,55 @@
+"""boto3 sessions whose every client talks to an embedded runtime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+__all__ = ["airflow_connection", "boto_session"]
+
+_KEY_ID, _SECRET = "local", "local"
+
+
+class _LocalSession(botocore.session.Session):
+    """A botocore session that gives every client the same endpoint.
+
+    It also overrides endpoints that the caller gives: the SageMaker SDK passes ``https://sts.REGION.amazonaws.com``
+    for its STS clients, which would leave the machine.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def create_client(self, *args: Any, **kwargs: Any) -> BaseClient:
+        """Create a client of the runtime."""
+        if len(args) > 5:
+            args = (*args[:5], self._url, *args[6:])
+        else:
+            kwargs["endpoint_url"] = self._url
+        client: BaseClient = super().create_client(*args, **kwargs)
+        return client
+
+
+def boto_session(url: str, *, region: str = "us-east-1") -> boto3.Session:
+    """Return a boto3 session for the runtime at ``url``: ``boto_session(url).client("sagemaker")``.
+
+    It also serves the SageMaker SDK: ``sagemaker.Session(boto_session=boto_session(url))``.
+    """
+    session = _LocalSession(url)
+    return boto3.Session(
+        aws_access_key_id=_KEY_ID, aws_secret_access_key=_SECRET, region_name=region, botocore_session=session
+    )
+
+
+def airflow_connection(url: str, *, region: str = "us-east-1") -> str:
+    """Return the value of ``AIRFLOW_CONN_AWS_DEFAULT`` for the runtime at ``url``."""
+    import json
+
+    extra = {"endpoint_url": url, "region_name": region}
+    return json.dumps({"conn_type": "aws", "login": _KEY_ID, "password": _SECRET, "extra": extra})

@@ -1,0 +1,92 @@
+"""AWS's errors as exceptions: the code, the HTTP status and the text a client sees."""
+
+from __future__ import annotations
+
+from airflow_ll.exceptions import LinearLearnerError
+
+__all__ = [
+    "AwsError",
+    "InternalFailureError",
+    "InvalidParameterError",
+    "LogResourceNotFoundError",
+    "ModelInvocationError",
+    "ResourceInUseError",
+    "RuntimeValidationError",
+    "SerializationError",
+    "UnknownOperationError",
+    "ValidationError",
+    "unsupported",
+]
+
+
+class AwsError(LinearLearnerError):
+    """A refusal that a client sees as a ``ClientError``."""
+
+    code = "InternalFailure"
+    status = 400
+
+    def __init__(self, message: str, **members: object) -> None:
+        self.message = message
+        self.members = members
+        super().__init__(message)
+
+
+class ValidationError(AwsError):
+    """The request breaks a rule of the service."""
+
+    code = "ValidationException"
+
+
+class SerializationError(AwsError):
+    """The request is not the JSON that the operation takes."""
+
+    code = "SerializationException"
+
+
+class UnknownOperationError(AwsError):
+    """The service has no such operation."""
+
+    code = "UnknownOperationException"
+
+
+class ResourceInUseError(AwsError):
+    """The name is taken."""
+
+    code = "ResourceInUse"
+
+
+class RuntimeValidationError(AwsError):
+    """SageMaker Runtime refuses the request; it spells its validation errors ``ValidationError``."""
+
+    code = "ValidationError"
+
+
+class ModelInvocationError(AwsError):
+    """The model's container did not answer with 200."""
+
+    code = "ModelError"
+    status = 424
+
+
+class LogResourceNotFoundError(AwsError):
+    """CloudWatch Logs has no such group or stream."""
+
+    code = "ResourceNotFoundException"
+
+
+class InvalidParameterError(AwsError):
+    """CloudWatch Logs cannot use a parameter."""
+
+    code = "InvalidParameterException"
+
+
+class InternalFailureError(AwsError):
+    """A fault of the runtime itself."""
+
+    code = "InternalFailure"
+    status = 500
+
+
+def unsupported(what: str, instead: str = "") -> ValidationError:
+    """Return the refusal of something that SageMaker does and the embedded runtime does not."""
+    return ValidationError(f"The embedded runtime does not support {what} yet.{' ' + instead if instead else ''}")

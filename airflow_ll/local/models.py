@@ -1,0 +1,94 @@
+"""The operations on models and endpoint configurations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from airflow_ll.local import s3_data
+from airflow_ll.local.errors import ValidationError, unsupported
+from airflow_ll.local.resources import ENDPOINT_CONFIG, MODEL
+from airflow_ll.local.validation import fault, missing, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_ll.local.runtime import Runtime
+
+__all__ = ["create", "create_endpoint_config", "model_data"]
+
+_CONFIG_UNSUPPORTED = ("AsyncInferenceConfig", "DataCaptureConfig", "ExplainerConfig", "ShadowProductionVariants")
+
+
+def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer CreateModel."""
+    if "ExecutionRoleArn" not in request:
+        refuse([missing("executionRoleArn")])
+    container = _container(request)
+    if "Image" not in container:
+        refuse([missing("primaryContainer.image")])
+    s3_data.check_image(container["Image"])
+    uri = model_data(request)
+    bucket, key = s3_data.split(uri)
+    try:
+        runtime.s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        raise ValidationError(f"Could not find model data at {uri}.") from error
+    return MODEL.create(runtime, {"EnableNetworkIsolation": False, **request})
+
+
+def model_data(model: dict[str, Any]) -> str:
+    """Return the URI of a model's archive.
+
+    :raises ValidationError: the model has none, or has it in a form that cannot be served here.
+    """
+    container = _container(model)
+    source = container.get("ModelDataSource", {}).get("S3DataSource")
+    if source is not None:
+        if (source["S3DataType"], source["CompressionType"]) != ("S3Object", "Gzip"):
+            raise unsupported("uncompressed model data", "Give the URI of a model.tar.gz.")
+        return str(source["S3Uri"])
+    if "ModelDataUrl" not in container:
+        raise unsupported("models without ModelDataUrl")
+    return str(container["ModelDataUrl"])
+
+
+def _container(model: dict[str, Any]) -> dict[str, Any]:
+    containers = model.get("Containers", [])
+    if "PrimaryContainer" in model:
+        containers = [model["PrimaryContainer"], *containers]
+    if len(containers) != 1:
+        if not containers:
+            refuse([missing("primaryContainer")])
+        raise unsupported("inference pipelines", "Give one container.")
+    container: dict[str, Any] = containers[0]
+    return container
+
+
+def create_endpoint_config(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer CreateEndpointConfig."""
+    for member in _CONFIG_UNSUPPORTED:
+        if member in request:
+            raise unsupported(member)
+    variants = request["ProductionVariants"]
+    refuse([one for number, variant in enumerate(variants, 1) for one in _variant_faults(number, variant)])
+    names = [variant["VariantName"] for variant in variants]
+    if len(set(names)) < len(names):
+        raise ValidationError(f"Production variant names must be unique within an endpoint configuration, got {names}.")
+    for variant in variants:
+        variant.setdefault("InitialVariantWeight", 1.0)
+        MODEL.describe(runtime, variant)
+    return ENDPOINT_CONFIG.create(runtime, request)
+
+
+def _variant_faults(number: int, variant: dict[str, Any]) -> Iterator[str]:
+    path = f"productionVariants.{number}.member"
+    required = ["ModelName"]
+    if "ServerlessConfig" not in variant:
+        required += ["InstanceType", "InitialInstanceCount"]
+    for member in required:
+        if member not in variant:
+            yield missing(f"{path}.{member[:1].lower()}{member[1:]}")
+    if variant.get("InitialInstanceCount") == 0:
+        yield fault(f"{path}.initialInstanceCount", 0, "Member must have value greater than or equal to 1")

@@ -1,0 +1,53 @@
+"""What the runtime's rooms share: where it is, its memory, its processes, its clients."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_ll.local.clients import boto_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+    from airflow_ll.local.cloudwatch import CloudWatch
+    from airflow_ll.local.hosting import Hosting
+    from airflow_ll.local.jobs import JobPool
+    from airflow_ll.local.logs import Logs
+    from airflow_ll.local.processes import Processes
+    from airflow_ll.local.store import Store
+
+__all__ = ["Runtime"]
+
+
+@dataclass
+class Runtime:
+    """One running runtime, as its operations see it."""
+
+    data_dir: Path
+    url: str
+    region: str
+    account_id: str
+    store: Store
+    logs: Logs
+    processes: Processes
+    jobs: JobPool
+    cloudwatch: CloudWatch
+    closing: threading.Event = field(default_factory=threading.Event)
+    hosting: Hosting = field(init=False)
+
+    def arn(self, kind: str, name: str) -> str:
+        """Return the ARN of a SageMaker resource."""
+        return f"arn:aws:sagemaker:{self.region}:{self.account_id}:{kind}/{name.lower()}"
+
+    @functools.cached_property
+    def s3(self) -> S3Client:
+        """A client of the S3 that jobs read and write."""
+        from botocore.config import Config
+
+        config = Config(retries={"max_attempts": 2}, max_pool_connections=32, s3={"addressing_style": "path"})
+        return boto_session(self.url, region=self.region).client("s3", config=config)

@@ -1,0 +1,148 @@
+"""S3 as jobs see it: listing a data source, fetching its objects, reading a model archive."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from airflow_ll.exceptions import DataError
+from airflow_ll.local.errors import ValidationError, unsupported
+from airflow_ll.records import parse_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airflow_ll.local.runtime import Runtime
+
+__all__ = ["CustomerDataError", "S3Object", "check_exists", "check_image", "extract_model", "fetch", "objects", "split"]
+
+_MAX_MODEL_BYTES = 4 << 30
+
+
+class CustomerDataError(Exception):
+    """The customer's data cannot be used; the text is the part of a FailureReason after ``ClientError:``."""
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """One object of a data source; ``name`` is its path below the source's prefix."""
+
+    bucket: str
+    key: str
+    name: str
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Return the bucket and the key of an ``s3://`` URI."""
+    parts = urlsplit(uri, allow_fragments=False)
+    key = parts.path.removeprefix("/")
+    return parts.netloc, f"{key}?{parts.query}" if parts.query else key
+
+
+def check_image(image: str) -> None:
+    """Refuse an image that is not LinearLearner; the account in front differs by region."""
+    repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+    if "linear-learner" not in repository:
+        raise unsupported(f"the image {image}", "Use the linear-learner image of the region.")
+
+
+def check_exists(runtime: Runtime, source: dict[str, Any], role: str) -> None:
+    """Refuse a data source without objects, as CreateTrainingJob and CreateTransformJob do."""
+    bucket, key = split(source["S3Uri"])
+    try:
+        found = runtime.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("KeyCount", 0)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NoSuchBucket", "404", "AccessDenied", "403"):
+            raise
+        found = 0
+    if not found:
+        raise ValidationError(
+            f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure that the '
+            f"bucket exists in the selected region ({runtime.region}), that objects exist under that S3 prefix, "
+            f'and that the role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
+        )
+
+
+def objects(runtime: Runtime, source: dict[str, Any]) -> list[S3Object]:
+    """Return the objects of a data source in order.
+
+    :raises CustomerDataError: there are none, or the manifest cannot be read.
+    """
+    bucket, key = split(source["S3Uri"])
+    try:
+        if source["S3DataType"] == "ManifestFile":
+            found = _listed(runtime, bucket, key)
+        else:
+            found = list(_below(runtime, bucket, key))
+    except ClientError as error:
+        raise _download_failed(error, source["S3Uri"]) from error
+    except DataError as error:
+        raise CustomerDataError(f"Unable to parse the manifest {source['S3Uri']}: {error}") from error
+    if not found:
+        raise CustomerDataError(f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source.')
+    return found
+
+
+def _listed(runtime: Runtime, bucket: str, key: str) -> list[S3Object]:
+    prefix, names = parse_manifest(runtime.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    bucket, base = split(prefix)
+    return [S3Object(bucket, base + name, name) for name in names]
+
+
+def _below(runtime: Runtime, bucket: str, prefix: str) -> Iterator[S3Object]:
+    base = prefix.rpartition("/")[0] + "/" if "/" in prefix else ""
+    for page in runtime.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", []):
+            if not entry["Key"].endswith("/"):
+                yield S3Object(bucket, entry["Key"], entry["Key"].removeprefix(base))
+
+
+def fetch(runtime: Runtime, item: S3Object, directory: Path, *, gzipped: bool = False) -> Path:
+    """Download an object below ``directory``.
+
+    :raises CustomerDataError: it does not exist, or its key points outside.
+    """
+    target = directory / item.name
+    if not target.resolve().is_relative_to(directory.resolve()):
+        raise CustomerDataError(f"The key {item.key} in bucket {item.bucket} points outside its channel.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        body = runtime.s3.get_object(Bucket=item.bucket, Key=item.key)["Body"]
+        with target.open("wb") as file:
+            shutil.copyfileobj(gzip.GzipFile(fileobj=body) if gzipped else body, file, 1 << 20)
+    except ClientError as error:
+        raise _download_failed(error, f"s3://{item.bucket}/{item.key}") from error
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise CustomerDataError(f"s3://{item.bucket}/{item.key} is not gzip: {error}") from error
+    return target
+
+
+def extract_model(runtime: Runtime, uri: str, directory: Path) -> None:
+    """Download ``model.tar.gz`` and unpack it into ``directory``.
+
+    :raises CustomerDataError: it does not exist, or is no harmless archive.
+    """
+    bucket, key = split(uri)
+    archive = fetch(runtime, S3Object(bucket, key, "model.tar.gz"), directory)
+    try:
+        with tarfile.open(archive, "r:*") as tar:
+            members = tar.getmembers()
+            if sum(member.size for member in members) > _MAX_MODEL_BYTES:
+                raise CustomerDataError(f"The model data at {uri} unpacks to more than {_MAX_MODEL_BYTES >> 30} GB.")
+            tar.extractall(directory, members, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise CustomerDataError(f"Failed to extract model data archive {uri}: {error}") from error
+    archive.unlink()
+
+
+def _download_failed(error: ClientError, uri: str) -> CustomerDataError:
+    code = error.response["Error"]["Code"]
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return CustomerDataError(f"Data download failed:{code} ({status}): {error.response['Error']['Message']} ({uri})")

@@ -1,0 +1,76 @@
+"""SageMaker's control plane: which operations the runtime answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_ll.local import endpoints, models, training_jobs, transform_jobs
+from airflow_ll.local.errors import ValidationError, unsupported
+from airflow_ll.local.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB, TRANSFORM_JOB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_ll.local.runtime import Runtime
+
+__all__ = ["OPERATIONS", "call"]
+
+
+def call(runtime: Runtime, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
+    """Run a control-plane operation on a checked request.
+
+    :raises AwsError: it refuses the request, or the runtime does not support it.
+    """
+    if operation not in OPERATIONS:
+        raise unsupported(operation)
+    return OPERATIONS[operation](runtime, request)
+
+
+def _list_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    _check_arn(runtime, request["ResourceArn"])
+    return {"Tags": runtime.store.tags(request["ResourceArn"])}
+
+
+def _add_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    _check_arn(runtime, request["ResourceArn"])
+    runtime.store.add_tags(request["ResourceArn"], request["Tags"])
+    return {"Tags": runtime.store.tags(request["ResourceArn"])}
+
+
+def _delete_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    _check_arn(runtime, request["ResourceArn"])
+    runtime.store.delete_tags(request["ResourceArn"], request["TagKeys"])
+    return {}
+
+
+def _check_arn(runtime: Runtime, arn: str) -> None:
+    if not runtime.store.arn_exists(arn):
+        raise ValidationError(f"Could not find a resource with the ARN {arn}.")
+
+
+OPERATIONS: dict[str, Callable[[Runtime, dict[str, Any]], dict[str, Any] | None]] = {
+    "CreateTrainingJob": training_jobs.create,
+    "DescribeTrainingJob": TRAINING_JOB.describe,
+    "ListTrainingJobs": TRAINING_JOB.list,
+    "StopTrainingJob": training_jobs.stop,
+    "CreateModel": models.create,
+    "DescribeModel": MODEL.describe,
+    "DeleteModel": MODEL.delete,
+    "ListModels": MODEL.list,
+    "CreateEndpointConfig": models.create_endpoint_config,
+    "DescribeEndpointConfig": ENDPOINT_CONFIG.describe,
+    "DeleteEndpointConfig": ENDPOINT_CONFIG.delete,
+    "ListEndpointConfigs": ENDPOINT_CONFIG.list,
+    "CreateEndpoint": endpoints.create,
+    "DescribeEndpoint": ENDPOINT.describe,
+    "UpdateEndpoint": endpoints.update,
+    "DeleteEndpoint": endpoints.delete,
+    "ListEndpoints": ENDPOINT.list,
+    "CreateTransformJob": transform_jobs.create,
+    "DescribeTransformJob": TRANSFORM_JOB.describe,
+    "ListTransformJobs": TRANSFORM_JOB.list,
+    "StopTransformJob": transform_jobs.stop,
+    "ListTags": _list_tags,
+    "AddTags": _add_tags,
+    "DeleteTags": _delete_tags,
+}

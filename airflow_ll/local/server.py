@@ -1,0 +1,187 @@
+"""Start and end of the embedded runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from airflow_ll.exceptions import LinearLearnerError
+from airflow_ll.local import training, transform
+from airflow_ll.local.app import AccessLog, RuntimeApp
+from airflow_ll.local.clients import airflow_connection
+from airflow_ll.local.cloudwatch import CloudWatch
+from airflow_ll.local.hosting import Hosting
+from airflow_ll.local.jobs import JobPool
+from airflow_ll.local.logs import Logs
+from airflow_ll.local.processes import Processes, kill_leftovers
+from airflow_ll.local.runtime import Runtime
+from airflow_ll.local.s3 import create_app as create_s3_app
+from airflow_ll.local.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["run"]
+
+REGION = "us-east-1"
+ACCOUNT_ID = "123456789012"
+
+_GRACE_SECONDS = 2.0
+
+
+def run(data_dir: Path, host: str = "127.0.0.1", port: int = 9100) -> int:
+    """Serve until SIGTERM or SIGINT, and return the exit code.
+
+    The first line on standard output is ``READY http://HOST:PORT``, the second a ready-made
+    ``AIRFLOW_CONN_AWS_DEFAULT``.
+
+    :raises LinearLearnerError: the host is not a loopback address, or the data directory is in use.
+    """
+    _check_loopback(host)
+    data_dir = data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(data_dir), _listening(host, port) as listener:
+        logging.basicConfig(
+            filename=data_dir / "runtime.log",
+            format="%(asctime)s %(levelname)s %(name)s %(message)s",
+            level=logging.WARNING,
+            force=True,
+        )
+        url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        asyncio.run(_serve(data_dir, url, listener))
+    return 0
+
+
+def _check_loopback(host: str) -> None:
+    try:
+        loopback = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise LinearLearnerError(
+            f"The embedded runtime does not check who calls it, so it listens on loopback addresses only: "
+            f"--host {host} is refused, use 127.0.0.1."
+        )
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory; the system releases it however this process ends."""
+    with (data_dir / "runtime.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LinearLearnerError(
+                f"The data directory {data_dir} is in use by another embedded runtime{_running_at(data_dir)}: "
+                "stop that one or use another --data-dir."
+            ) from error
+        yield
+
+
+def _running_at(data_dir: Path) -> str:
+    try:
+        state = json.loads((data_dir / "runtime.json").read_text(encoding="utf-8"))
+        return f" (process {state['pid']} at {state['url']})"
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise LinearLearnerError(
+                f"The embedded runtime cannot listen on {host}:{port} ({error.strerror}): "
+                "choose another --port, or 0 for a free one."
+            ) from error
+        listener.listen(512)
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, which would end the process before our children are gone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to :func:`_serve`."""
+        yield
+
+
+async def _serve(data_dir: Path, url: str, listener: socket.socket) -> None:
+    runtime = _runtime(data_dir, url)
+    access_log = AccessLog(data_dir / "access.log")
+    app = RuntimeApp(runtime, create_s3_app(data_dir, region=REGION, account_id=ACCOUNT_ID), access_log)
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.005)
+        _recover(runtime)
+        _announce(data_dir, url)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+    finally:
+        runtime.closing.set()
+        server.should_exit = True
+        await asyncio.to_thread(runtime.processes.end_all, _GRACE_SECONDS)
+        await serving
+        (data_dir / "runtime.json").unlink(missing_ok=True)
+        access_log.close()
+
+
+def _runtime(data_dir: Path, url: str) -> Runtime:
+    kill_leftovers(data_dir)
+    store = Store(data_dir / "runtime.db")
+    runtime = Runtime(
+        data_dir=data_dir,
+        url=url,
+        region=REGION,
+        account_id=ACCOUNT_ID,
+        store=store,
+        logs=Logs(store, REGION, ACCOUNT_ID),
+        processes=Processes(),
+        jobs=JobPool(workers=max(2, os.cpu_count() or 1)),
+        cloudwatch=CloudWatch(store, url, REGION),
+    )
+    runtime.hosting = Hosting(runtime)
+    return runtime
+
+
+def _recover(runtime: Runtime) -> None:
+    """Settle what an earlier runtime on this data directory left."""
+    training.recover(runtime)
+    transform.recover(runtime)
+    runtime.hosting.recover()
+
+
+def _announce(data_dir: Path, url: str) -> None:
+    """Tell the caller and whoever looks into the data directory where the runtime is."""
+    state = data_dir / "runtime.json.part"
+    state.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+    state.replace(data_dir / "runtime.json")
+    sys.stdout.write(f"READY {url}\nexport AIRFLOW_CONN_AWS_DEFAULT='{airflow_connection(url)}'\n")
+    sys.stdout.flush()

@@ -1,0 +1,96 @@
+"""One learner that serves a model in a process of its own."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import urllib3
+
+from airflow_ll.local import s3_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_ll.local.jobs import JobHandle
+    from airflow_ll.local.runtime import Runtime
+
+__all__ = ["ContainerError", "ServingProcess", "fetch_model"]
+
+_START_SECONDS = 60
+_INVOCATION_SECONDS = 60
+_GRACE_SECONDS = 2.0
+
+
+class ContainerError(Exception):
+    """The serving process did not come up, or does not answer."""
+
+
+def fetch_model(runtime: Runtime, uri: str, root: Path) -> None:
+    """Put the model at ``uri`` into ``root/model``, unless it is there in full."""
+    model = root / "model"
+    if not model.is_dir():
+        part = root / "model.part"
+        part.mkdir(parents=True, exist_ok=True)
+        s3_data.extract_model(runtime, uri, part)
+        part.rename(model)
+
+
+class ServingProcess:
+    """``airflow-ll serve`` over a tree with a model; its output goes to ``on_lines``."""
+
+    def __init__(
+        self, runtime: Runtime, root: Path, on_lines: Callable[[list[str]], None], handle: JobHandle | None = None
+    ) -> None:
+        self._processes, self._on_lines = runtime.processes, on_lines
+        self._ready = threading.Event()
+        self._url = ""
+        self._pool = urllib3.PoolManager(maxsize=16, retries=False)
+        self._child = runtime.processes.start(["serve", "--root", str(root), "--port", "0"], root)
+        if handle is not None:
+            handle.attach(self._child)
+        threading.Thread(target=self._read, name=f"serving-{self._child.pid}", daemon=True).start()
+        if not self._ready.wait(_START_SECONDS) or not self._url or self._ping() != 200:
+            self.stop()
+            raise ContainerError("did not pass the ping health check. Please check CloudWatch logs")
+
+    def _read(self) -> None:
+        for lines in self._child.lines():
+            if not self._url and lines[0].startswith("READY "):
+                self._url = lines.pop(0).split()[1]
+                self._ready.set()
+            self._on_lines(lines)
+        self._ready.set()
+        self._child.process.wait()
+        self._processes.forget(self._child)
+
+    def _ping(self) -> int:
+        try:
+            return self._pool.request("GET", f"{self._url}/ping", timeout=_START_SECONDS).status
+        except urllib3.exceptions.HTTPError:
+            return 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._child.alive()
+
+    def invoke(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
+        """Return the status, body and content type of ``POST /invocations``.
+
+        :raises ContainerError: the process does not answer.
+        """
+        try:
+            answer = self._pool.request(
+                "POST", f"{self._url}/invocations", body=body, headers=headers, timeout=_INVOCATION_SECONDS
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise ContainerError(str(error)) from error
+        return answer.status, answer.data, answer.headers.get("content-type", "application/octet-stream")
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._child.alive():
+            self._child.end(_GRACE_SECONDS)
+        self._pool.clear()

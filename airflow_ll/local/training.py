@@ -1,0 +1,273 @@
+"""Running training jobs: download, train in a subprocess, upload.
+
+A job of n instances is one trainer over the union of the shards, with n log streams.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_ll.artifacts import pack_model
+from airflow_ll.local import s3_data
+from airflow_ll.local.jobs import StopJobError
+from airflow_ll.local.metrics import parse_metrics
+from airflow_ll.local.resources import TRAINING_JOB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_ll.local.jobs import JobHandle
+    from airflow_ll.local.runtime import Runtime
+
+__all__ = ["LOG_GROUP", "end_stopped", "mark_stopping", "recover", "submit"]
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+
+_log = logging.getLogger(__name__)
+
+_MESSAGES = {
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Uploading": "Uploading generated training model",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Stopping": "Stopping the training job",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+_MAX_REASON = 1024
+_FAILURE_PREFIXES = (
+    ("Customer Error: ", "ClientError: "),
+    ("Algorithm Error: ", "AlgorithmError: "),
+    ("Platform Error: ", "InternalServerError: "),
+)
+
+
+class _TrainingFailedError(Exception):
+    """The trainer ended badly; the text is the job's FailureReason."""
+
+
+def submit(runtime: Runtime, name: str) -> None:
+    """Queue a training job."""
+    arn = runtime.arn(TRAINING_JOB.key, name)
+    runtime.jobs.submit(arn, lambda handle: _TrainingRun(runtime, name, handle).run())
+
+
+def recover(runtime: Runtime) -> None:
+    """Settle the jobs that an earlier runtime left: those that had not begun wait again, the others ended."""
+    for job in runtime.store.with_status(TRAINING_JOB.key, "InProgress"):
+        if job["SecondaryStatus"] == "Starting":
+            submit(runtime, job["TrainingJobName"])
+            continue
+        reason = (
+            "InternalServerError: the embedded runtime ended while the job was in its phase "
+            f"{job['SecondaryStatus']}. Please try again with a new job."
+        )
+        _end(runtime, job["TrainingJobName"], "Failed", "Failed", FailureReason=reason)
+    for job in runtime.store.with_status(TRAINING_JOB.key, "Stopping"):
+        end_stopped(runtime, job["TrainingJobName"], "Stopped")
+
+
+def mark_stopping(runtime: Runtime, name: str) -> bool:
+    """Move a job from InProgress to Stopping; ``False`` when it is not InProgress."""
+
+    def change(job: dict[str, Any]) -> bool:
+        if job["TrainingJobStatus"] != "InProgress":
+            return False
+        job["TrainingJobStatus"] = "Stopping"
+        _advance(job, "Stopping", time.time())
+        return True
+
+    return _update(runtime, name, change)
+
+
+def end_stopped(runtime: Runtime, name: str, secondary: str, **members: Any) -> None:
+    """End a job as Stopped; ``secondary`` says why."""
+    _end(runtime, name, "Stopped", secondary, **members)
+
+
+def _update(runtime: Runtime, name: str, change: Callable[[dict[str, Any]], bool]) -> bool:
+    return runtime.store.update(TRAINING_JOB.key, name, TRAINING_JOB.status_member, change) is not None
+
+
+def _advance(job: dict[str, Any], secondary: str, now: float) -> None:
+    """Close the current transition and open the next."""
+    job["SecondaryStatus"] = secondary
+    job["SecondaryStatusTransitions"][-1]["EndTime"] = now
+    job["SecondaryStatusTransitions"].append(
+        {"Status": secondary, "StartTime": now, "StatusMessage": _MESSAGES[secondary]}
+    )
+
+
+def _end(runtime: Runtime, name: str, status: str, secondary: str, **members: Any) -> None:
+    latest = {metric: (value, at) for metric, value, at in runtime.store.metrics(name)}
+
+    def change(job: dict[str, Any]) -> bool:
+        if job["TrainingJobStatus"] not in ("InProgress", "Stopping"):
+            return False
+        now = time.time()
+        _advance(job, secondary, now)
+        job["SecondaryStatusTransitions"][-1]["EndTime"] = now
+        seconds = int(now - job.setdefault("TrainingStartTime", now))
+        job |= {"TrainingJobStatus": status, "TrainingEndTime": now, "TrainingTimeInSeconds": seconds}
+        job |= {"BillableTimeInSeconds": max(1, seconds), **members}
+        job["FinalMetricDataList"] = [
+            {"MetricName": metric, "Value": value, "Timestamp": at} for metric, (value, at) in sorted(latest.items())
+        ]
+        return True
+
+    _update(runtime, name, change)
+
+
+class _TrainingRun:
+    """One job from its download to its end."""
+
+    def __init__(self, runtime: Runtime, name: str, handle: JobHandle) -> None:
+        self._runtime, self._name, self._handle = runtime, name, handle
+        self._job = TRAINING_JOB.describe(runtime, {"TrainingJobName": name})
+        self._root = runtime.data_dir / "jobs" / name
+        self._kept: dict[str, Any] = {}
+        epoch = int(time.time() * 1000)
+        count = self._job["ResourceConfig"]["InstanceCount"]
+        self._streams = [f"{name}/algo-{number}-{epoch}" for number in range(1, count + 1)]
+
+    def run(self) -> None:
+        """Run the job; whatever happens, it ends in a final state (unless the runtime itself is closing)."""
+        try:
+            self._phases()
+        except StopJobError:
+            end_stopped(self._runtime, self._name, self._handle.reason or "Stopped", **self._kept)
+        except s3_data.CustomerDataError as error:
+            self._fail(f"ClientError: {error}")
+        except _TrainingFailedError as error:
+            self._fail(str(error))
+        except Exception as error:
+            _log.exception("training job %s", self._name)
+            self._fail(f"InternalServerError: {error}")
+        finally:
+            shutil.rmtree(self._root, ignore_errors=True)
+        if not self._runtime.closing.is_set():
+            self._runtime.cloudwatch.job_ended()
+
+    def _phases(self) -> None:
+        self._enter("Downloading", TrainingStartTime=time.time())
+        self._download()
+        self._enter("Training")
+        try:
+            self._train()
+        except StopJobError:
+            if any((self._root / "model").iterdir()):
+                self._kept = self._upload()  # what a stopped trainer saved
+            raise
+        self._enter("Uploading")
+        members = self._upload()
+        self._handle.check()
+        _end(self._runtime, self._name, "Completed", "Completed", **members)
+
+    def _enter(self, secondary: str, **members: Any) -> None:
+        def change(job: dict[str, Any]) -> bool:
+            if job["TrainingJobStatus"] != "InProgress":
+                return False
+            job |= members
+            _advance(job, secondary, time.time())
+            return True
+
+        self._handle.check()
+        if not _update(self._runtime, self._name, change):
+            raise StopJobError
+
+    def _fail(self, reason: str) -> None:
+        if not self._runtime.closing.is_set():
+            _end(self._runtime, self._name, "Failed", "Failed", FailureReason=reason[:_MAX_REASON])
+
+    def _download(self) -> None:
+        """Lay out the container's tree."""
+        shutil.rmtree(self._root, ignore_errors=True)
+        for folder in ("input/config", "input/data", "model", "output/data"):
+            (self._root / folder).mkdir(parents=True)
+        channels = {}
+        for channel in self._job["InputDataConfig"]:
+            source = channel["DataSource"]["S3DataSource"]
+            folder = self._root / "input" / "data" / channel["ChannelName"]
+            for item in s3_data.objects(self._runtime, source):
+                self._handle.check()
+                s3_data.fetch(self._runtime, item, folder, gzipped=channel.get("CompressionType") == "Gzip")
+            channels[channel["ChannelName"]] = {
+                **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
+                "TrainingInputMode": "File",
+                "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+                "RecordWrapperType": "None",
+            }
+        self._write_config("inputdataconfig", channels)
+        self._write_config("hyperparameters", self._job.get("HyperParameters", {}))
+        hosts = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
+        self._write_config("resourceconfig", hosts)
+
+    def _write_config(self, name: str, content: dict[str, Any]) -> None:
+        (self._root / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+    def _train(self) -> None:
+        """Run the trainer within the job's time limit and read its log as it comes."""
+        for number, stream in enumerate(self._streams[1:], 2):
+            note = f"One process trains for all instances here: see the stream of algo-1 for the log of algo-{number}."
+            self._runtime.logs.write(LOG_GROUP, stream, [note])
+        child = self._runtime.processes.start(["train", "--root", str(self._root)], self._root)
+        self._handle.attach(child)
+        limit = self._job["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
+        timer = threading.Timer(limit, self._handle.stop, ["MaxRuntimeExceeded"])
+        timer.daemon = True
+        timer.start()
+        try:
+            for lines in child.lines():
+                self._log(lines)
+            code = child.process.wait()
+        finally:
+            timer.cancel()
+            self._handle.detach()
+            self._runtime.processes.forget(child)
+        self._handle.check()
+        if code:
+            raise _TrainingFailedError(_failure_reason(self._root, code))
+
+    def _log(self, lines: list[str]) -> None:
+        self._runtime.logs.write(LOG_GROUP, self._streams[0], lines)
+        now = time.time()
+        points = [(name, value, now) for line in lines for name, value in parse_metrics(line)]
+        if points:
+            self._runtime.store.add_metrics(self._name, points)
+
+    def _upload(self) -> dict[str, Any]:
+        """Upload the model, and what the trainer left in its output folder; return the members that say where."""
+        bucket, prefix = s3_data.split(self._job["OutputDataConfig"]["S3OutputPath"])
+        key = "/".join(part for part in (prefix.strip("/"), self._name, "output/model.tar.gz") if part)
+        archives = {key: self._root / "model", key.replace("model.tar.gz", "output.tar.gz"): self._root / "output/data"}
+        for target, folder in archives.items():
+            if any(folder.iterdir()):
+                archive = self._root / Path(target).name
+                pack_model(folder, archive, mtime=int(time.time()))
+                self._put(archive, bucket, target)
+        return {"ModelArtifacts": {"S3ModelArtifacts": f"s3://{bucket}/{key}"}}
+
+    def _put(self, archive: Path, bucket: str, key: str) -> None:
+        from boto3.exceptions import S3UploadFailedError
+
+        try:
+            self._runtime.s3.upload_file(str(archive), bucket, key)
+        except S3UploadFailedError as error:
+            raise s3_data.CustomerDataError(f"Artifact upload failed:{error}") from error
+
+
+def _failure_reason(root: Path, code: int) -> str:
+    """Return the FailureReason for a trainer that ended with ``code``, from its failure file if it left one."""
+    file = root / "output" / "failure"
+    text = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
+    for mine, theirs in _FAILURE_PREFIXES:
+        if text.startswith(mine):
+            return theirs + text.removeprefix(mine)
+    return f"AlgorithmError: {text or 'the trainer left no reason'}, exit code: {code}"

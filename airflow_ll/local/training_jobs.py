@@ -1,0 +1,113 @@
+"""The operations on training jobs; :mod:`airflow_ll.local.training` runs the jobs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_ll.local import s3_data, training
+from airflow_ll.local.errors import ValidationError, unsupported
+from airflow_ll.local.metrics import METRIC_DEFINITIONS
+from airflow_ll.local.resources import TRAINING_JOB
+from airflow_ll.local.validation import fault, missing, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_ll.local.runtime import Runtime
+
+__all__ = ["create", "stop"]
+
+_REQUIRED = ("AlgorithmSpecification", "InputDataConfig", "ResourceConfig", "StoppingCondition")
+_UNSUPPORTED = (
+    ("ResourceConfig", "InstanceGroups"),
+    ("AlgorithmSpecification", "AlgorithmName"),
+    ("AlgorithmSpecification", "ContainerEntrypoint"),
+)
+
+
+def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer CreateTrainingJob."""
+    refuse(list(_faults(request)))
+    _check_supported(request)
+    name = request["TrainingJobName"]
+    if runtime.store.get(TRAINING_JOB.key, name) is None:
+        for channel in request["InputDataConfig"]:
+            s3_data.check_exists(runtime, channel["DataSource"]["S3DataSource"], request["RoleArn"])
+    now = time.time()
+    job = {
+        "EnableNetworkIsolation": False,
+        "EnableInterContainerTrafficEncryption": False,
+        "EnableManagedSpotTraining": False,
+        **request,
+        "AlgorithmSpecification": {
+            "EnableSageMakerMetricsTimeSeries": False,
+            **request["AlgorithmSpecification"],
+            "MetricDefinitions": list(METRIC_DEFINITIONS),
+        },
+        "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **request["OutputDataConfig"]},
+        "ModelArtifacts": {},
+        "SecondaryStatus": "Starting",
+        "SecondaryStatusTransitions": [
+            {"Status": "Starting", "StartTime": now, "StatusMessage": "Preparing the instances for training"}
+        ],
+    }
+    answer = TRAINING_JOB.create(runtime, job, "InProgress")
+    training.submit(runtime, name)
+    return answer
+
+
+def stop(runtime: Runtime, request: dict[str, Any]) -> None:
+    """Answer StopTrainingJob: the job leaves InProgress at once."""
+    name = request["TrainingJobName"]
+    job = TRAINING_JOB.describe(runtime, request)
+    if not training.mark_stopping(runtime, name):
+        status = TRAINING_JOB.describe(runtime, request)["TrainingJobStatus"]
+        raise ValidationError(f"The request was rejected because the training job is in status {status}.")
+    if not runtime.jobs.stop(job["TrainingJobArn"]):
+        training.end_stopped(runtime, name, "Stopped")
+
+
+def _faults(request: dict[str, Any]) -> Iterator[str]:
+    """Yield what the service refuses beyond its model: members a training job needs, and no empty cluster."""
+    for name in _REQUIRED:
+        if not request.get(name):
+            yield missing(name[:1].lower() + name[1:])
+    resources = request.get("ResourceConfig")
+    if resources and "InstanceGroups" not in resources:
+        for name in ("InstanceType", "InstanceCount", "VolumeSizeInGB"):
+            if name not in resources:
+                yield missing(f"resourceConfig.{name[:1].lower()}{name[1:]}")
+        if resources.get("InstanceCount") == 0:
+            path = "resourceConfig.instanceCount"
+            yield fault(path, 0, "Member must have value greater than or equal to 1")
+    algorithm = request.get("AlgorithmSpecification")
+    if algorithm and not algorithm.keys() & {"TrainingImage", "AlgorithmName"}:
+        yield missing("algorithmSpecification.trainingImage")
+
+
+def _check_supported(request: dict[str, Any]) -> None:
+    """Refuse what is legal on SageMaker but cannot run here, and what LinearLearner does not allow."""
+    for group, member in _UNSUPPORTED:
+        if member in request[group]:
+            raise unsupported(f"{group}.{member}")
+    algorithm = request["AlgorithmSpecification"]
+    s3_data.check_image(algorithm["TrainingImage"])
+    if algorithm.get("MetricDefinitions"):
+        raise ValidationError(
+            "You can't override the metric definitions for Amazon SageMaker algorithms. "
+            "Please retry the request without specifying metric definitions."
+        )
+    names = [channel["ChannelName"] for channel in request["InputDataConfig"]]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationError(
+                f"InputDataConfig has more than one channel named {name}: channel names must be unique."
+            )
+    for channel in request["InputDataConfig"]:
+        if "S3DataSource" not in channel["DataSource"]:
+            raise unsupported("data sources other than S3DataSource")
+        if channel["DataSource"]["S3DataSource"]["S3DataType"] not in ("S3Prefix", "ManifestFile"):
+            raise unsupported(f"the S3DataType {channel['DataSource']['S3DataSource']['S3DataType']}")
+        if channel.get("RecordWrapperType", "None") != "None":
+            raise unsupported("RecordWrapperType RecordIO", "Upload RecordIO files instead.")
