@@ -1,0 +1,1 @@
+"""The flights demo: the retraining DAG, end to end, on the embedded runtime."""
