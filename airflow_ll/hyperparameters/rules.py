@@ -84,10 +84,11 @@ def unknown_name(name: object) -> str:
     """Return the fault of a name that is not in the table."""
     if not isinstance(name, str):
         return f"{shown(name)} is not a hyperparameter: names are strings."
+    bare = shown(name)[1:-1]
     if name.startswith("_"):
-        return f"{name} is private to the service and cannot be set: leave it out."
-    advice = did_you_mean(name[:MAP_KEY_LENGTH], HYPERPARAMETERS) or "leave it out."
-    return f"{shown(name)[1:-1]} is not a hyperparameter of LinearLearner: {advice}"
+        return f"{bare} is private to the service and cannot be set: leave it out."
+    advice = did_you_mean(bare, HYPERPARAMETERS) or "leave it out."
+    return f"{bare} is not a hyperparameter of LinearLearner: {advice}"
 
 
 def map_faults(mapping: Mapping[str, object]) -> list[str]:

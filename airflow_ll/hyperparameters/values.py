@@ -83,10 +83,10 @@ def refusal(parameter: Hyperparameter, value: object, advice: str) -> ValueError
 
 
 def shown(value: object) -> str:
-    """Return a short representation of any object."""
+    """Return a short representation of any object, on one line."""
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
         return f"an integer of {value.bit_length()} bits"
-    return _short.repr(value)
+    return " ".join(_short.repr(value).split())
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -111,15 +111,19 @@ def _integer(parameter: Hyperparameter, value: object) -> int:
 def _number(parameter: Hyperparameter, value: object) -> float:
     if _is_boolean(value) or not isinstance(value, numbers.Real):
         raise refusal(parameter, value, "write a plain number")
-    try:
-        number = float(value) + 0.0  # 0.0 for -0.0
-    except OverflowError:
-        number = math.inf
+    number = _as_float(value)
     if not math.isfinite(number):
         raise refusal(parameter, value, "it has to be finite")
     if number not in parameter.interval:
         raise refusal(parameter, value, "")
     return number
+
+
+def _as_float(value: numbers.Real) -> float:
+    try:
+        return float(value) + 0.0  # 0.0 for -0.0
+    except OverflowError:
+        return math.inf
 
 
 def _word(parameter: Hyperparameter, text: str) -> str:
@@ -152,7 +156,7 @@ def _is_boolean(value: object) -> bool:
 def _integer_advice(parameter: Hyperparameter, value: object) -> str:
     if _is_boolean(value) or not isinstance(value, numbers.Real):
         return "write a plain integer"
-    number = float(value)
+    number = _as_float(value)
     if not number.is_integer():
         return "it is not rounded, choose an integer"
     return f"write {number:.0f}" if number in parameter.interval else ""

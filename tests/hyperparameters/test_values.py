@@ -35,6 +35,7 @@ NEVER = [
     int,
     Decimal(1),
     np.array([1]),
+    np.eye(9),
     np.array(True),
     "",
     " ",
@@ -49,6 +50,7 @@ NEVER = [
 ]
 """What no hyperparameter takes, in whatever form."""
 
+HUGE = Fraction(10**400, 3)
 BOOLEANS = [True, False, np.True_, np.False_]
 NOT_FINITE = [math.nan, math.inf, -math.inf, np.float32("nan"), np.float64("inf")]
 WRONG_TYPE: dict[Kind, list[Any]] = {
@@ -66,7 +68,7 @@ WRONG_TYPE: dict[Kind, list[Any]] = {
         2**63,
         10**5000,
     ],
-    Kind.NUMBER: [*BOOLEANS, *NOT_FINITE, "0.5", "1", "1e-05", 10**400],
+    Kind.NUMBER: [*BOOLEANS, *NOT_FINITE, "0.5", "1", "1e-05", 10**400, HUGE],
     Kind.BOOLEAN: [*NOT_FINITE, 0, 1, -1, 0.0, 1.0, np.int64(1), "True", "false", "1", "yes", "on"],
     Kind.CHOICE: [*BOOLEANS, *NOT_FINITE, 0, 1, 0.5, "Auto", "ADAM", "Uniform", "LOGISTIC"],
 }
