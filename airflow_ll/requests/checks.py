@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_ll.exceptions import RequestError
+from airflow_ll.requests.names import is_tag_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +78,7 @@ class Spec:
 
 def text(pattern: str, allowed: str, longest: int) -> Rule:
     """Return the rule for a string of at most ``longest`` characters that matches all of ``pattern``."""
-    compiled = re.compile(pattern, re.DOTALL)
+    compiled = re.compile(pattern)
     return Rule(
         allowed, lambda value: isinstance(value, str) and len(value) <= longest and bool(compiled.fullmatch(value))
     )
@@ -140,7 +141,8 @@ def _are_tags(value: Any) -> bool:
     if not all(set(tag) == {"Key", "Value"} and all(isinstance(part, str) for part in tag.values()) for tag in value):
         return False
     keys = [tag["Key"] for tag in value]
-    return len(set(keys)) == len(keys) and all(0 < len(key) <= 128 for key in keys)
+    distinct = len(set(keys)) == len(keys) and all(len(key) <= 128 and is_tag_value(key) for key in keys)
+    return distinct and all(is_tag_value(tag["Value"]) for tag in value if tag["Value"])
 
 
 _EXPERIMENT_MEMBERS: Final = {"ExperimentName", "TrialName", "TrialComponentDisplayName", "RunName"}
@@ -155,14 +157,17 @@ ROLE: Final = text(
     "the ARN of an IAM role (arn:aws:iam::<account>:role/<name>)",
     2048,
 )
-S3_URI: Final = text("s3://[^/]+(/.*)?", "an S3 URI (s3://bucket/key)", 1024)
+S3_URI: Final = text(r"s3://[^/\s]+(/[^\r\n\x85\u2028\u2029]*)?", "an S3 URI (s3://bucket/key)", 1024)
 INSTANCE_TYPE: Final = text(r"ml\.[a-z0-9-]+\.[a-z0-9-]+", "a SageMaker instance type such as 'ml.m5.xlarge'", 64)
 KMS_KEY: Final = text("[a-zA-Z0-9:/_-]+", "the id, alias or ARN of a KMS key", 2048)
 TEXT: Final = text(".+", "a non-empty string", 1024)
 FLAG: Final = Rule("True or False", lambda value: isinstance(value, bool))
 SUBNETS: Final = _strings("subnet ids", "[-0-9a-zA-Z]{1,32}", 16)
 SECURITY_GROUPS: Final = _strings("security group ids", "[-0-9a-zA-Z]{1,32}", 5)
-TAGS: Final = Rule("a list of at most 50 tags {'Key': ..., 'Value': ...} with distinct keys", _are_tags)
+TAGS: Final = Rule(
+    "a list of at most 50 tags {'Key': ..., 'Value': ...} with distinct keys, in letters, digits, spaces and _.:/=+-@",
+    _are_tags,
+)
 EXPERIMENT: Final = Rule(
     f"a dict with keys among {', '.join(sorted(_EXPERIMENT_MEMBERS))} and strings as values",
     lambda value: (

@@ -166,8 +166,8 @@ class EndpointSpec(Spec):
 
     endpoint_name: str = setting(NAME)
     endpoint_config_name: str = setting(NAME)
-    deployment_config: Mapping[str, Any] | None = setting(VERBATIM, None)
     tags: Sequence[Mapping[str, str]] = setting(TAGS, ())
+    deployment_config: Mapping[str, Any] | None = setting(VERBATIM, None)
 
 
 def endpoint_config(spec: EndpointConfigSpec) -> dict[str, Any]:

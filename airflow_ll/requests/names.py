@@ -19,7 +19,15 @@ from airflow_ll.exceptions import RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["KINDS", "TAG_PREFIX", "TaskIdentity", "fingerprint", "fingerprint_from_tags", "resource_name"]
+__all__ = [
+    "KINDS",
+    "TAG_PREFIX",
+    "TaskIdentity",
+    "fingerprint",
+    "fingerprint_from_tags",
+    "is_tag_value",
+    "resource_name",
+]
 
 TAG_PREFIX: Final = "airflow-ll:"
 
@@ -176,13 +184,14 @@ def _plain(text: str) -> str:
 
 def _tag_value(text: str) -> str:
     """Return ``text`` when AWS takes it as a tag value, else a readable form of it that is as distinct."""
-    if _is_tag_value(text):
+    if is_tag_value(text):
         return text
     readable = re.sub(r"[^a-zA-Z0-9_./=+@-]", "_", text)[: _TAG_VALUE_LIMIT - 17]
     return f"{readable}.{_digest(text)[:16]}"
 
 
-def _is_tag_value(text: str) -> bool:
+def is_tag_value(text: str) -> bool:
+    """Whether AWS takes ``text`` as the value of a tag."""
     return (
         0 < len(text) <= _TAG_VALUE_LIMIT // 2 * (2 if text.isascii() else 1)  # AWS counts UTF-16 code units
         and text == text.strip()

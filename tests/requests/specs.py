@@ -81,6 +81,7 @@ def full_training(**changes: Any) -> TrainingJobSpec:
     ]
     settings: dict[str, Any] = {
         "channels": channels,
+        "instance_type": "ml.m5.2xlarge",
         "instance_count": 2,
         "volume_size": 50,
         "max_run": 3600,
@@ -117,6 +118,8 @@ def transform(**changes: Any) -> TransformJobSpec:
 def full_transform() -> TransformJobSpec:
     return transform(
         data_type="ManifestFile",
+        instance_type="ml.m5.2xlarge",
+        instance_count=2,
         content_type="text/csv",
         compression_type="Gzip",
         split_type="Line",
@@ -155,7 +158,9 @@ def full_compilation() -> CompilationJobSpec:
         target_platform_os="LINUX",
         target_platform_arch="X86_64",
         target_platform_accelerator="NVIDIA",
-        framework_version="1.8",
+        framework="tensorflow",
+        framework_version="2.9",
+        compile_max_run=600,
         compiler_options={"gpu-code": "sm_72"},
         output_kms_key=KMS,
         tags=TAGS,
@@ -189,6 +194,7 @@ def full_tuning() -> TuningJobSpec:
         early_stopping_type="Auto",
         random_seed=0,
         warm_start_parents=["older"],
+        warm_start_type="TransferLearning",
         autotune=True,
         tags=TAGS,
     )
@@ -221,9 +227,39 @@ def full_endpoint_config(**changes: Any) -> EndpointConfigSpec:
 
 
 def async_endpoint_config() -> EndpointConfigSpec:
-    topic = "arn:aws:sns:us-west-2:123456789012:topic"
-    inference = AsyncInference("s3://b/async", "s3://b/failed", KMS, topic, topic, 4)
+    inference = AsyncInference("s3://b/async", "s3://b/failed", KMS, TOPIC, TOPIC, 4)
     return EndpointConfigSpec("ec", [Variant("m", "ml.m5.xlarge")], async_inference=inference)
+
+
+TOPIC = "arn:aws:sns:us-west-2:123456789012:topic"
+CSV_CHANNEL = Channel(
+    "s3://b/validation/",
+    "validation",
+    "text/csv",
+    "ManifestFile",
+    "ShardedByS3Key",
+    "Gzip",
+    "RecordIO",
+    "Pipe",
+    7,
+    (),
+    9,
+    3,
+)
+MANIFEST_CHANNEL = Channel("s3://b/m", "validation", s3_data_type="AugmentedManifestFile", attribute_names=("a", "b"))
+FULL_VARIANT = Variant("m", "ml.c5.large", 2, "challenger", 0.5, None, "ml.eia2.medium", 20, 600, 300)
+
+
+def with_channel(channel: Any) -> dict[str, Any]:
+    return training_job(training(channels=[record_set(), channel], **VPC))
+
+
+def with_variant(variant: Variant) -> dict[str, Any]:
+    return endpoint_config(EndpointConfigSpec("e", [variant, Variant("m2", "ml.m5.xlarge", variant_name="other")]))
+
+
+def with_range(one: Any) -> dict[str, Any]:
+    return tuning_job(tuning(ranges={"wd": one}))
 
 
 DEPLOYMENT = {
@@ -263,10 +299,38 @@ SPECS: dict[str, tuple[str, Callable[[Any], dict[str, Any]], Any]] = {
         endpoint_config,
         EndpointConfigSpec("ec", [Variant("m", serverless=Serverless(4096, 10, 2))]),
     ),
+    "channel": ("CreateTrainingJob", with_channel, CSV_CHANNEL),
+    "channel-manifest": ("CreateTrainingJob", with_channel, MANIFEST_CHANNEL),
+    "file-system-channel": (
+        "CreateTrainingJob",
+        with_channel,
+        FileSystemChannel("fs-0123456789abcdef0", "FSxLustre", "/data", "rw", "validation", "text/csv", 10, 3),
+    ),
+    "variant": ("CreateEndpointConfig", with_variant, FULL_VARIANT),
+    "variant-serverless": ("CreateEndpointConfig", with_variant, Variant("m", serverless=Serverless())),
+    "serverless": ("CreateEndpointConfig", lambda s: with_variant(Variant("m", serverless=s)), Serverless(4096, 10, 2)),
+    "data-capture": (
+        "CreateEndpointConfig",
+        lambda capture: endpoint_config(full_endpoint_config(data_capture=capture)),
+        DataCapture("s3://b/c", False, 50, ["Input"], KMS, ["text/csv"], ["application/json"]),
+    ),
+    "async-inference": (
+        "CreateEndpointConfig",
+        lambda one: endpoint_config(EndpointConfigSpec("e", [Variant("m", "ml.m5.xlarge")], async_inference=one)),
+        AsyncInference("s3://b/async", "s3://b/failed", KMS, TOPIC, TOPIC, 4),
+    ),
+    "batch-data-capture": (
+        "CreateTransformJob",
+        lambda capture: transform_job(transform(data_capture=capture)),
+        BatchDataCapture("s3://b/capture", KMS, generate_inference_id=True),
+    ),
+    "continuous-range": ("CreateHyperParameterTuningJob", with_range, ContinuousRange(1e-7, 1, "Logarithmic")),
+    "integer-range": ("CreateHyperParameterTuningJob", with_range, IntegerRange(1, 9, "Linear")),
+    "categorical-range": ("CreateHyperParameterTuningJob", with_range, CategoricalRange([0.1, 1.0])),
     "endpoint": ("CreateEndpoint", endpoint, EndpointSpec("e", "ec")),
-    "endpoint-full": ("CreateEndpoint", endpoint, EndpointSpec("e", "ec", DEPLOYMENT, TAGS)),
+    "endpoint-full": ("CreateEndpoint", endpoint, EndpointSpec("e", "ec", TAGS, DEPLOYMENT)),
     "endpoint-update": ("UpdateEndpoint", endpoint_update, EndpointSpec("e", "ec", tags=TAGS)),
-    "endpoint-update-full": ("UpdateEndpoint", endpoint_update, EndpointSpec("e", "ec", DEPLOYMENT)),
+    "endpoint-update-full": ("UpdateEndpoint", endpoint_update, EndpointSpec("e", "ec", deployment_config=DEPLOYMENT)),
     "transform": ("CreateTransformJob", transform_job, transform()),
     "transform-full": ("CreateTransformJob", transform_job, full_transform()),
     "compilation": ("CreateCompilationJob", compilation_job, compilation(target_instance_family="ml_c5")),
