@@ -150,6 +150,29 @@ class LinearModel:
         path, data = Path(path), self.to_bytes()
         path.write_bytes(data if path.name == MODEL_NAME else write_archive({MODEL_NAME: data}, mtime))
 
+    def margins(self, features: Any) -> NDArray[np.float32]:
+        """Return the linear part of the scores, ``features @ weights + bias``, (n, outputs).
+
+        Parameters
+        ----------
+        features : array_like or scipy CSR
+            (n, feature_dim), raw features; a single row may be (feature_dim,).
+
+        Raises
+        ------
+        DataError
+            The rows have another number of features than the model.
+        """
+        sparse = hasattr(features, "tocsr")
+        rows = features.tocsr() if sparse else np.asarray(features, dtype=np.float32)
+        rows = rows[np.newaxis, :] if not sparse and rows.ndim == 1 else rows
+        if rows.ndim != 2 or rows.shape[1] != self.feature_dim:
+            raise DataError(
+                f"The feature dimension of the input: {rows.shape[-1]} does not match the feature dimension of "
+                f"the model: {self.feature_dim}. Please fix the input and try again."
+            )
+        return np.asarray(rows @ self.weights, dtype=np.float32) + self.bias
+
     def predict(self, features: Any) -> Predictions:
         """Score rows.
 
@@ -167,15 +190,10 @@ class LinearModel:
         DataError
             The rows have another number of features than the model.
         """
-        sparse = hasattr(features, "tocsr")
-        rows = features.tocsr() if sparse else np.asarray(features, dtype=np.float32)
-        rows = rows[np.newaxis, :] if not sparse and rows.ndim == 1 else rows
-        if rows.ndim != 2 or rows.shape[1] != self.feature_dim:
-            raise DataError(
-                f"The feature dimension of the input: {rows.shape[-1]} does not match the feature dimension of "
-                f"the model: {self.feature_dim}. Please fix the input and try again."
-            )
-        margins = np.asarray(rows @ self.weights, dtype=np.float32) + self.bias
+        return self.decide(self.margins(features))
+
+    def decide(self, margins: NDArray[np.float32]) -> Predictions:
+        """Turn `margins` into scores and labels."""
         if self.predictor_type == "multiclass_classifier":
             scores = _softmax(margins)
             return Predictions(scores, np.argmax(scores, axis=1))

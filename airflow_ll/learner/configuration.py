@@ -1,0 +1,123 @@
+"""What SageMaker writes into a container's ``input/config``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_ll.exceptions import DataError, HyperparameterError
+from airflow_ll.hyperparameters import HYPERPARAMETERS, LinearLearnerHyperparameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airflow_ll.learner.job_log import JobLog
+
+__all__ = ["CHANNELS", "Configuration", "read_configuration"]
+
+CHANNELS = ("train", "validation", "test")
+
+_NO_PREDICTOR_TYPE = (
+    "No value(s) were specified for 'predictor_type' which are required hyperparameter(s) (caused by ValidationError)"
+)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One job's configuration.
+
+    Attributes
+    ----------
+    given : Mapping[str, str]
+        The hyperparameters as the user sent them, with the service's private ones.
+    content_types : Mapping[str, str or None]
+        Of each channel that the job has.
+    host : str
+        This container's name.
+    """
+
+    given: Mapping[str, str]
+    content_types: Mapping[str, str | None]
+    host: str
+
+    def hyperparameters(self) -> LinearLearnerHyperparameters:
+        """Check and return the hyperparameters.
+
+        Raises
+        ------
+        HyperparameterError
+            Naming every fault.
+        """
+        hp = LinearLearnerHyperparameters.from_request(self.given)
+        if hp.predictor_type is None:
+            raise HyperparameterError([_NO_PREDICTOR_TYPE])
+        return hp
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the job belongs to a tuning job."""
+        return bool(self.given.get("_tuning_objective_metric"))
+
+    def announce(self, log: JobLog) -> None:
+        """Write the configuration to the log, as the service does."""
+        defaults = {
+            name: _text(parameter.default)
+            for name, parameter in HYPERPARAMETERS.items()
+            if parameter.default is not None
+        }
+        log.info(f"Reading default configuration from airflow_ll.hyperparameters: {defaults}")
+        log.info(f"Merging with provided configuration from hyperparameters.json: {dict(self.given)}")
+        log.info(f"Final configuration: {defaults | dict(self.given)}")
+
+
+def read_configuration(root: Path) -> Configuration:
+    """Read the three files below ``root/input/config``.
+
+    Raises
+    ------
+    OSError, ValueError
+        ``hyperparameters.json`` is missing, or a file is not what the service writes: the platform's fault.
+    DataError
+        The job asks for what this learner does not do: another channel, several hosts, Pipe mode.
+    """
+    folder = root / "input" / "config"
+    given = _read(folder / "hyperparameters.json")
+    resources = _read(folder / "resourceconfig.json", {"current_host": "algo-1", "hosts": ["algo-1"]})
+    channels = _read(folder / "inputdataconfig.json", _found_channels(root))
+    hosts = resources.get("hosts", [])
+    if len(hosts) > 1:
+        raise DataError(
+            f"This learner trains on one machine, but the job has {len(hosts)} hosts. Please set instance_count to 1."
+        )
+    for name, channel in channels.items():
+        if name not in CHANNELS:
+            raise DataError(f"Unknown data channel '{name}'. LinearLearner reads {', '.join(CHANNELS)}.")
+        if channel.get("TrainingInputMode", "File") == "Pipe":
+            raise DataError(f"The channel '{name}' is in Pipe input mode, which this learner does not read. Use File.")
+    if "train" not in channels:
+        raise DataError("The data channel 'train' is missing. Please provide it and try again.")
+    return Configuration(
+        {str(name): str(value) for name, value in given.items()},
+        {name: channel.get("ContentType") or None for name, channel in channels.items()},
+        str(resources.get("current_host", "algo-1")),
+    )
+
+
+def _read(path: Path, otherwise: dict[str, Any] | None = None) -> dict[str, Any]:
+    if otherwise is not None and not path.exists():
+        return otherwise
+    document = json.loads(path.read_text())
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} is not a JSON object")
+    return document
+
+
+def _found_channels(root: Path) -> dict[str, Any]:
+    folder = root / "input" / "data"
+    return {name: {} for name in CHANNELS if (folder / name).is_dir()}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

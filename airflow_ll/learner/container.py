@@ -1,0 +1,146 @@
+"""The training half of SageMaker's container contract: a tree in, a model or a reason for failure out."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+from airflow_ll.artifacts.archive import MODEL_NAME
+from airflow_ll.exceptions import DataError, HyperparameterError, LinearLearnerError, MissingExtraError
+from airflow_ll.learner.channels import read_channel
+from airflow_ll.learner.configuration import CHANNELS, Configuration, read_configuration
+from airflow_ll.learner.job import TrainingJob
+from airflow_ll.learner.job_log import JobLog
+from airflow_ll.learner.settings import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airflow_ll.learner.channels import Channel
+
+__all__ = ["ALGORITHM_ERROR", "CUSTOMER_ERROR", "PLATFORM_ERROR", "SUCCESS", "train"]
+
+SUCCESS, ALGORITHM_ERROR, CUSTOMER_ERROR, PLATFORM_ERROR = 0, 1, 2, 3
+_PREFIXES = {ALGORITHM_ERROR: "Algorithm Error", CUSTOMER_ERROR: "Customer Error", PLATFORM_ERROR: "Platform Error"}
+_SEED_BITS = 32
+_MAX_FAILURE = 1024  # the service cuts FailureReason there
+
+
+def train(root: Path, seed: int | None = None) -> int:
+    """Run one training job.
+
+    Parameters
+    ----------
+    root : Path
+        The container's tree, ``/opt/ml`` on SageMaker: ``input/config/*.json`` and ``input/data/<channel>/`` are read;
+        ``model/model_algo-1``, ``output/data/metrics.jsonl`` and, on failure, ``output/failure`` are written.
+    seed : int, optional
+        Of the random initialisation; drawn and logged when there is none. The same seed, data, machine and number of
+        threads give the same model, byte for byte.
+
+    Returns
+    -------
+    int
+        0, or 1, 2 or 3 when the fault is the algorithm's, the customer's or the platform's.
+    """
+    output = root / "output"
+    try:
+        (output / "data").mkdir(parents=True, exist_ok=True)
+        (root / "model").mkdir(parents=True, exist_ok=True)
+        configuration = read_configuration(root)
+        _run(root, configuration, seed)
+    except _StoppedBeforeTraining:
+        return SUCCESS
+    except (DataError, HyperparameterError, MissingExtraError) as error:
+        return _fail(output, CUSTOMER_ERROR, _sentence(error))
+    except MemoryError:
+        return _fail(output, CUSTOMER_ERROR, "Out of memory. Please use a larger instance type and try again.")
+    except LinearLearnerError as error:
+        return _fail(output, ALGORITHM_ERROR, _sentence(error))
+    except (OSError, ValueError) as error:
+        traceback.print_exc()
+        return _fail(output, PLATFORM_ERROR, f"{type(error).__name__}: {error}")
+    except Exception as error:  # the process's edge: whatever it is, the service must be told
+        traceback.print_exc()
+        return _fail(output, ALGORITHM_ERROR, f"Internal error. {type(error).__name__}: {error}")
+    return SUCCESS
+
+
+def _run(root: Path, configuration: Configuration, seed: int | None) -> None:
+    log = JobLog(configuration.host)
+    log.plain("Docker entrypoint called with argument(s): train")
+    log.plain("Running default environment configuration script")
+    configuration.announce(log)
+    hyperparameters = configuration.hyperparameters()
+    seed = secrets.randbits(_SEED_BITS) if seed is None else seed
+    log.info(f"Random seed: {seed}")
+    log.info("Using default worker.")
+    log.info("Checkpoint loading and saving are disabled.")
+    log.info("Create Store: local")
+    log.flush()
+    with _Termination() as termination:
+        channels = dict(_read_channels(root, configuration))
+        settings = resolve(hyperparameters, tuned=configuration.tuned)
+        with (root / "output" / "data" / "metrics.jsonl").open("w") as metrics_file:
+            job = TrainingJob(settings, channels, log, metrics_file, seed, termination.requested)
+            termination.hold()
+            model = job.run()
+        model.save(root / "model" / MODEL_NAME)
+
+
+def _read_channels(root: Path, configuration: Configuration) -> Iterator[tuple[str, Channel]]:
+    hyperparameters, width = configuration.hyperparameters(), None
+    for name in (name for name in CHANNELS if name in configuration.content_types):
+        folder = root / "input" / "data" / name
+        channel = read_channel(folder, name, configuration.content_types[name], hyperparameters, width)
+        width = int(channel.features.shape[1])
+        yield name, channel
+
+
+class _StoppedBeforeTraining(BaseException):
+    """SIGTERM came while there was nothing to save."""
+
+
+class _Termination:
+    """SIGTERM as a request: at once while data is read, after the current batch once training has begun."""
+
+    def __init__(self) -> None:
+        self._event, self._holding = threading.Event(), False
+
+    def __enter__(self) -> _Termination:
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+        if self._in_main_thread:
+            self._before = signal.signal(signal.SIGTERM, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._in_main_thread:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def hold(self) -> None:
+        """From now on let training end by itself."""
+        self._holding = True
+
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+    def _handle(self, *_: object) -> None:
+        self._event.set()
+        if not self._holding:
+            raise _StoppedBeforeTraining
+
+
+def _sentence(error: LinearLearnerError) -> str:
+    return " ".join(str(error).split("\n"))
+
+
+def _fail(output: Path, code: int, reason: str) -> int:
+    text = f"{_PREFIXES[code]}: {reason}"[:_MAX_FAILURE]
+    JobLog("algo-1").error(text)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "failure").write_text(text + "\n")
+    return code

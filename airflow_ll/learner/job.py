@@ -1,0 +1,306 @@
+"""One training job: epochs over all models, selection, calibration, the final model and its scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airflow_ll.artifacts.model import LinearModel
+from airflow_ll.exceptions import DataError, LinearLearnerError
+from airflow_ll.learner.calibration import calibrate
+from airflow_ll.learner.job_log import IteratorCounts, JobLog
+from airflow_ll.learner.metrics import final_scores, is_loss
+from airflow_ll.learner.scaling import Batches, Scaler, fit_scaler, scaler_rows
+from airflow_ll.learner.selection import EarlyStopping
+from airflow_ll.learner.settings import RowWeights, Settings
+from airflow_ll.learner.training import Evaluation, ParallelModels, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TextIO
+
+    from numpy.typing import NDArray
+
+    from airflow_ll.learner.channels import Channel
+
+    Array = NDArray[np.float32]
+    PerModel = NDArray[np.float64]
+
+__all__ = ["TrainingJob"]
+
+
+class TrainingJob:
+    """Trains on the channels and keeps the best model.
+
+    Parameters
+    ----------
+    settings : Settings
+        The resolved hyperparameters.
+    channels : Mapping[str, Channel]
+        ``train`` and, if given, ``validation`` and ``test``.
+    log : JobLog
+        Where the service's lines go.
+    metrics_file : TextIO
+        Receives one JSON object a line: the models, every model's every epoch, and the result.
+    seed : int
+        Of the random initialisation.
+    stop : callable
+        Returns True when the job is to end now with the best model so far.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Mapping[str, Channel],
+        log: JobLog,
+        metrics_file: TextIO,
+        seed: int,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._started = time.time()
+        self._settings, self._channels, self._log, self._stop = settings, channels, log, stop
+        self._metrics_file = metrics_file
+        train, batch = channels["train"], int(settings.hyperparameters.mini_batch_size)
+        if batch > len(train):
+            raise DataError(
+                f"The mini_batch_size {batch} is larger than the {len(train)} records of channel 'train'. "
+                f"Please set mini_batch_size to at most {len(train)} and try again."
+            )
+        self._weights = RowWeights.of(settings, train.labels)
+        self._objective = self._weights.objective(settings.loss)
+        rows = scaler_rows(len(train), batch, int(settings.hyperparameters.num_point_for_scaler))
+        self._scaler = _fit(settings, train, rows)
+        self._counts = IteratorCounts(len(train), batch, rows)
+        self._models = ParallelModels(settings, train.features.shape[1], seed)
+        self._batches = Batches(train.features, self._scaler, batch)
+        self._targets = settings.loss.targets(self._scaler.normalise_labels(train.labels))
+        self._row_weights = self._weights.rows(train.labels)
+        self._stopping = EarlyStopping(
+            int(settings.hyperparameters.early_stopping_patience),
+            float(settings.hyperparameters.early_stopping_tolerance),
+        )
+        self._best_weights: Array | None = None
+        self._epochs_run = 0
+        self._durations: list[float] = []
+
+    def run(self) -> LinearModel:
+        """Train, choose, calibrate and score; return the model of raw features.
+
+        Raises
+        ------
+        LinearLearnerError
+            No model's objective is a finite number.
+        """
+        self._announce()
+        for epoch in range(int(self._settings.hyperparameters.epochs)):
+            try:
+                finished = self._run_epoch(epoch)
+            except Stopped:
+                self._log.info(f"The job was asked to stop in epoch {epoch}.")
+                break
+            if finished:
+                break
+        return self._finalise()
+
+    # Epochs.
+
+    def _announce(self) -> None:
+        self._log.info("Scaler algorithm parameters\n " + type(self._scaler).__name__)
+        self._log.info(f"Scaling model computed with parameters:\n {_describe(self._settings, self._scaler)}")
+        self._log.metrics(self._counts.metrics(), Meta="init_train_data_iter")
+        for index, candidate in enumerate(self._settings.candidates):
+            self._record(kind="model", model=index, **dataclasses.asdict(candidate))
+        self._log.flush()
+
+    def _run_epoch(self, epoch: int) -> bool:
+        """Train one epoch and judge it; return whether it was the last."""
+        started, log, hp = time.time(), self._log, self._settings.hyperparameters
+        losses = self._models.train_epoch(self._batches, self._targets, self._row_weights, self._stop)
+        self._epochs_run = epoch + 1
+        self._counts.finish_epoch()
+        self._log_models("train", epoch, losses)
+        name, values, validated = self._judge(epoch, losses)
+        for model, (loss, value) in enumerate(zip(losses, values, strict=True)):
+            extra = {} if validated is None else {"validation_objective": validated[model]}
+            self._record(kind="epoch", epoch=epoch, model=model, train_objective=loss, **extra, criterion=value)
+        improved = self._stopping.observe(epoch, values)
+        log.criterion(epoch, name, abs(float(np.nanmin(values))) if not np.isnan(values).all() else math.nan)
+        if improved:
+            log.info(f"Epoch {epoch}: Loss improved. Updating best model")
+            self._best_weights = self._models.weights.copy()
+        log.info(f"Saving model for epoch: {epoch}")
+        over = self._stopping.is_over(epoch)
+        if over:
+            log.stopped_early()
+        else:
+            log.progress(epoch + 1, int(hp.epochs))
+        log.metrics(self._counts.metrics(), since=started, epoch=epoch, Meta="training_data_iter")
+        self._durations.append((time.time() - started) * 1000)
+        log.throughput(len(self._channels["train"]) / max(1e-9, time.time() - started))
+        log.flush()
+        return over
+
+    def _judge(self, epoch: int, losses: PerModel) -> tuple[str, PerModel, PerModel | None]:
+        """Return the criterion's name, its value for every model (to be minimised) and the validation objectives."""
+        channel, settings = self._channels.get("validation"), self._settings
+        if channel is None:
+            return self._objective, losses, None
+        evaluation = Evaluation(settings, channel.features, channel.labels, self._scaler, self._weights)
+        if not (settings.binary and settings.criterion.calibrates):
+            objectives = evaluation.objective(self._models.weights)
+            self._log_models("validation", epoch, objectives)
+            return self._objective, objectives, objectives
+        scores = np.empty((len(channel), len(settings.candidates)), np.float32)
+        objectives = evaluation.objective(self._models.weights, keep=scores)
+        self._log_models("validation", epoch, objectives)
+        return f"sampled_{settings.criterion.name}", self._calibrated(scores, channel.labels), objectives
+
+    def _calibrated(self, scores: Array, labels: Array) -> PerModel:
+        sample = self._calibration_rows(len(labels))
+        values = np.full(scores.shape[1], np.nan)
+        for model in np.flatnonzero(np.isfinite(scores).all(axis=0)):
+            column = np.ascontiguousarray(scores[:sample, model])
+            values[model] = -calibrate(column, labels[:sample], self._settings.criterion).value
+        return values
+
+    def _calibration_rows(self, rows: int) -> int:
+        wanted = self._settings.hyperparameters.num_calibration_samples
+        return rows if wanted == "auto" else min(rows, int(wanted))
+
+    def _log_models(self, split: str, epoch: int, values: PerModel) -> None:
+        for model, value in enumerate(values.tolist()):
+            self._log.metrics({f"{split}_{self._objective}": value}, epoch=epoch, model=model)
+        self._log.quality(split, self._objective, float(values[0]), loss=True, epoch=epoch)
+
+    # The result.
+
+    def _finalise(self) -> LinearModel:
+        started = time.time()
+        weights, index = self._best_weights, self._stopping.best_model
+        if weights is None:
+            if self._epochs_run:
+                raise LinearLearnerError(
+                    "Training diverged: no model has a finite objective. Please lower learning_rate and try again."
+                )
+            weights, index = self._models.weights, 0  # stopped before the first epoch ended
+        split = "validation" if "validation" in self._channels else "train"
+        model, margins = self._final_model(weights, index, split)
+        self._log_scores(model, split, margins)
+        candidate = self._settings.candidates[index]
+        self._log.info(f"Best model found for hyperparameters: {candidate.to_json()}")
+        if "test" in self._channels:
+            self._log_scores(model, "test", model.margins(self._channels["test"].features))
+        else:
+            self._log.info("Test data is not provided.")
+        self._record(
+            kind="result",
+            best_epoch=self._stopping.best_epoch,
+            best_model=index,
+            epochs=self._epochs_run,
+            threshold=model.threshold,
+            **dataclasses.asdict(candidate),
+        )
+        self._log_times(started)
+        return model
+
+    def _final_model(self, weights: Array, index: int, split: str) -> tuple[LinearModel, Array]:
+        """Return the raw-space model with its threshold, and its margins on the channel it was calibrated on."""
+        settings, channel = self._settings, self._channels[split]
+        count = len(settings.candidates)
+        raw, bias = self._scaler.fold(weights[:, index::count])
+        model = LinearModel(
+            raw,
+            bias,
+            settings.predictor_type,
+            settings.loss_name,
+            metrics_params=self._metrics_params(0.5),
+            bias_lr_mult=settings.bias_lr_mult,
+            node_counter=count + self._epochs_run,
+        )
+        margins = model.margins(channel.features)
+        if settings.binary:
+            sample = self._calibration_rows(len(channel))
+            scores = model.decide(margins[:sample]).scores
+            threshold = calibrate(scores, channel.labels[:sample], settings.criterion).threshold
+            model = dataclasses.replace(model, threshold=threshold, metrics_params=self._metrics_params(threshold))
+        return model, margins
+
+    def _metrics_params(self, threshold: float) -> dict[str, object]:
+        hp, name = self._settings.hyperparameters, self._settings.loss_name
+        by_class = self._weights.by_class
+        return {
+            "quantile": hp.quantile if name == "quantile_loss" else None,
+            "huber_delta": hp.huber_delta if name == "huber_loss" else None,
+            "margin": hp.margin if name == "hinge_loss" else None,
+            "loss_insensitivity": hp.loss_insensitivity if name.startswith("eps_") else None,
+            "eps_insensitive_loss_type": name if name.startswith("eps_") else None,
+            "accuracy_top_k": hp.accuracy_top_k,
+            "f_beta": None if self._settings.predictor_type == "regressor" else hp.f_beta,
+            "positive_example_weight_mult": self._weights.positive,
+            "class_weights": by_class.tolist() if self._settings.multiclass and by_class is not None else None,
+            "threshold": threshold,
+        }
+
+    def _log_scores(self, model: LinearModel, split: str, margins: Array) -> None:
+        scores = final_scores(self._settings, self._weights, model, margins, self._channels[split].labels)
+        for name, value in scores:
+            self._log.score(split, name, value)
+        for name, value in scores:
+            self._log.quality(split, name, value, loss=is_loss(name))
+            self._record(kind="score", split=split, name=name, value=value)
+
+    def _log_times(self, finalising_since: float) -> None:
+        now = time.time()
+        self._log.metrics(
+            {
+                "epochs": int(self._settings.hyperparameters.epochs),
+                **({"update.time": self._durations} if self._durations else {}),  # type: ignore[dict-item]
+                "finalize.time": (now - finalising_since) * 1000,
+                "totaltime": (now - self._started) * 1000,
+            },
+            since=self._started,
+        )
+        self._log.flush()
+
+    def _record(self, **entry: object) -> None:
+        numbers = {name: _jsonable(value) for name, value in entry.items()}
+        self._metrics_file.write(json.dumps(numbers) + "\n")
+        self._metrics_file.flush()
+
+
+def _fit(settings: Settings, train: Channel, rows: int) -> Scaler:
+    return fit_scaler(
+        train.features[:rows],
+        train.labels[:rows],
+        normalize_data=settings.normalize_data,
+        unbias_data=settings.unbias_data,
+        normalize_label=settings.normalize_label,
+        unbias_label=settings.unbias_label,
+    )
+
+
+def _describe(settings: Settings, scaler: Scaler) -> str:
+    """Write the statistics as the service prints MXNet's arrays."""
+    statistics = {
+        "stdev_label": np.array([scaler.label_stdev], np.float32) if settings.normalize_label else None,
+        "stdev_weight": scaler.stdev if settings.normalize_data else None,
+        "mean_label": np.array([scaler.label_mean], np.float32) if settings.unbias_label else None,
+        "mean_weight": scaler.mean if settings.unbias_data else None,
+    }
+    shown = (
+        f"'{name}': " + ("None" if values is None else f"\n{values}\n<NDArray {len(values)} @cpu(0)>")
+        for name, values in statistics.items()
+    )
+    return "{" + ", ".join(shown) + "}"
+
+
+def _jsonable(value: object) -> object:
+    """Return a value that JSON has; a number that it has not becomes null."""
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

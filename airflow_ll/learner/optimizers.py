@@ -1,0 +1,94 @@
+"""Stochastic gradient updates of all models together: MXNet's rules, in place, float32.
+
+Weights are (features + 1, columns): the last row is the bias. A gradient arrives as the mean over the batch; weight
+decay has been added to it as MXNet does, ``g + wd * w``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["SGD", "Adam", "Optimizer", "RMSProp"]
+
+_EPSILON = np.float32(1e-8)
+_RMSPROP_DECAY = np.float32(0.9)  # gamma1 of MXNet's RMSProp; LinearLearner has no hyperparameter for it
+
+
+class Optimizer(Protocol):
+    """An update rule with a memory of its own."""
+
+    def update(self, weights: Array, gradient: Array, rates: Array) -> None:
+        """Step ``weights`` against ``gradient`` (which is destroyed) at ``rates``, (rows, columns)-broadcastable."""
+
+
+class Adam:
+    """Kingma and Ba's Adam with MXNet's bias correction: it scales the rate, and epsilon stays outside of the root."""
+
+    def __init__(self, shape: tuple[int, int], beta_1: float = 0.9, beta_2: float = 0.999) -> None:
+        self._beta_1, self._beta_2 = beta_1, beta_2
+        self._mean = np.zeros(shape, np.float32)
+        self._square = np.zeros(shape, np.float32)
+        self._scratch = np.empty(shape, np.float32)
+        self._step = 0
+
+    def update(self, weights: Array, gradient: Array, rates: Array) -> None:
+        """Step ``weights``; see `Optimizer`."""
+        self._step += 1
+        scratch = self._scratch
+        np.multiply(self._mean, np.float32(self._beta_1), out=self._mean)
+        np.multiply(gradient, np.float32(1 - self._beta_1), out=scratch)
+        np.add(self._mean, scratch, out=self._mean)
+        np.multiply(self._square, np.float32(self._beta_2), out=self._square)
+        np.square(gradient, out=gradient)
+        np.multiply(gradient, np.float32(1 - self._beta_2), out=gradient)
+        np.add(self._square, gradient, out=self._square)
+        np.sqrt(self._square, out=gradient)
+        np.add(gradient, _EPSILON, out=gradient)
+        np.divide(self._mean, gradient, out=gradient)
+        correction = (1 - self._beta_2**self._step) ** 0.5 / (1 - self._beta_1**self._step)
+        np.multiply(gradient, np.float32(correction), out=gradient)
+        np.multiply(gradient, rates, out=gradient)
+        np.subtract(weights, gradient, out=weights)
+
+
+class SGD:
+    """Gradient descent with momentum: ``v = momentum * v - rate * g``, ``w = w + v``."""
+
+    def __init__(self, shape: tuple[int, int], momentum: float = 0.0) -> None:
+        self._momentum = np.float32(momentum)
+        self._velocity = np.zeros(shape, np.float32)
+
+    def update(self, weights: Array, gradient: Array, rates: Array) -> None:
+        """Step ``weights``; see `Optimizer`."""
+        np.multiply(gradient, rates, out=gradient)
+        np.multiply(self._velocity, self._momentum, out=self._velocity)
+        np.subtract(self._velocity, gradient, out=self._velocity)
+        np.add(weights, self._velocity, out=weights)
+
+
+class RMSProp:
+    """MXNet's plain RMSProp: ``n = 0.1 g**2 + 0.9 n``, ``w = w - rate * g / sqrt(n + epsilon)``."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._square = np.zeros(shape, np.float32)
+        self._scratch = np.empty(shape, np.float32)
+
+    def update(self, weights: Array, gradient: Array, rates: Array) -> None:
+        """Step ``weights``; see `Optimizer`."""
+        scratch = self._scratch
+        np.square(gradient, out=scratch)
+        np.multiply(scratch, 1 - _RMSPROP_DECAY, out=scratch)
+        np.multiply(self._square, _RMSPROP_DECAY, out=self._square)
+        np.add(self._square, scratch, out=self._square)
+        np.add(self._square, _EPSILON, out=scratch)
+        np.sqrt(scratch, out=scratch)
+        np.divide(gradient, scratch, out=gradient)
+        np.multiply(gradient, rates, out=gradient)
+        np.subtract(weights, gradient, out=weights)

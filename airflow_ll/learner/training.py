@@ -1,0 +1,206 @@
+"""All models trained together: one matrix product a batch for their scores, one for their gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airflow_ll.learner.optimizers import SGD, Adam, Optimizer, RMSProp
+from airflow_ll.learner.scaling import Batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from airflow_ll.learner.scaling import Scaler
+    from airflow_ll.learner.settings import RowWeights, Settings
+
+    Array = NDArray[np.float32]
+
+__all__ = ["Evaluation", "ParallelModels", "Stopped"]
+
+
+class Stopped(Exception):  # noqa: N818 - a request, not an error
+    """The job was asked to end in the middle of an epoch."""
+
+
+class ParallelModels:
+    """K linear models as the columns of one matrix.
+
+    Column ``c * K + k`` is class c of model k (one class unless multiclass); the last row is the bias.
+
+    Attributes
+    ----------
+    weights : ndarray of float32
+        (features + 1, classes * K), of normalised features and labels.
+    """
+
+    def __init__(self, settings: Settings, width: int, seed: int | None) -> None:
+        candidates, classes = settings.candidates, settings.classes
+        self._settings, self._count = settings, len(candidates)
+        self.weights = _initial_weights(settings, width, seed)
+        self._optimizer = _build_optimizer(settings, self.weights.shape)
+        self._gradient = np.empty_like(self.weights)
+        self._decayed = np.empty_like(self.weights)
+        self._decay = np.tile(np.array([each.wd for each in candidates], np.float32), (width + 1, classes))
+        self._decay[-1] *= settings.bias_wd_mult if settings.hyperparameters.use_bias else 0
+        self._schedule = _Schedule(settings)
+        self._rates = np.empty_like(self.weights)
+        self._bias_rate = np.float32(settings.bias_lr_mult if settings.hyperparameters.use_bias else 0)
+        self._l1 = np.tile(np.array([each.l1 for each in candidates], np.float32), classes)
+
+    def train_epoch(
+        self,
+        batches: Batches,
+        targets: Array,
+        row_weights: Array | None,
+        stop: Callable[[], bool],
+    ) -> NDArray[np.float64]:
+        """Update all models once over all full batches, in the order of the rows; the rest of the rows is left out.
+
+        Parameters
+        ----------
+        batches : Batches
+            n normalised rows.
+        targets : ndarray of float32
+            (n, 1), as the loss makes them.
+        row_weights : ndarray of float32 or None
+            (n, 1).
+        stop : callable
+            Asked before every batch.
+
+        Returns
+        -------
+        ndarray of float64
+            (K,), the mean over the batches of the batch's mean loss before its update.
+
+        Raises
+        ------
+        Stopped
+            ``stop`` said so.
+        """
+        size, loss = batches.size, self._settings.loss
+        scores = np.empty((size, self.weights.shape[1]), np.float32)
+        losses = np.empty((size, self._count), np.float32)
+        average = np.full(size, 1 / size, np.float32)  # a product with it is numpy's fastest mean over rows
+        batch_loss = np.empty(self._count, np.float32)
+        total = np.zeros(self._count)
+        count = batches.rows // size
+        for start in range(0, count * size, size):
+            if stop():
+                raise Stopped
+            rows = batches.read(start, start + size)
+            np.matmul(rows, self.weights, out=scores)
+            loss.evaluate(scores, targets[start : start + size], losses)
+            if row_weights is not None:
+                np.multiply(losses, row_weights[start : start + size], out=losses)
+                np.multiply(scores, row_weights[start : start + size], out=scores)
+            total += np.matmul(average, losses, out=batch_loss)
+            np.multiply(scores, average[0], out=scores)
+            np.matmul(rows.T, scores, out=self._gradient)
+            self._update()
+        return total / max(1, count)
+
+    def _update(self) -> None:
+        np.multiply(self.weights, self._decay, out=self._decayed)
+        np.add(self._gradient, self._decayed, out=self._gradient)
+        rates = self._schedule.next()
+        self._rates[:] = rates
+        self._rates[-1] *= self._bias_rate
+        self._optimizer.update(self.weights, self._gradient, self._rates)
+        if self._l1.any():
+            self._shrink(rates * self._l1)
+
+    def _shrink(self, thresholds: Array) -> None:
+        """Take the proximal step of l1: every weight but the bias moves towards 0 by rate * l1, and stops there."""
+        inner, scratch = self.weights[:-1], self._decayed[:-1]
+        np.abs(inner, out=scratch)
+        np.subtract(scratch, thresholds, out=scratch)
+        np.maximum(scratch, 0, out=scratch)
+        np.copysign(scratch, inner, out=inner)
+
+
+class Evaluation:
+    """Rows to judge all models on, with raw labels.
+
+    Parameters
+    ----------
+    features : ndarray of float32 or scipy CSR
+        (n, d), raw.
+    labels : ndarray of float32
+        (n,), raw.
+    """
+
+    def __init__(self, settings: Settings, features: Any, labels: Array, scaler: Scaler, weights: RowWeights) -> None:
+        self._settings, self._scaler, self.labels = settings, scaler, labels
+        self._batches = Batches(features, scaler, min(int(settings.hyperparameters.mini_batch_size), len(labels)))
+        self._targets = settings.loss.targets(labels)
+        self._row_weights = weights.rows(labels)
+
+    def scores(self, weights: Array) -> Iterator[tuple[int, int, Array]]:
+        """Yield (start, stop, scores in label space) of every batch, the last one shorter."""
+        size, rows = self._batches.size, self._batches.rows
+        for start in range(0, rows, size):
+            stop = min(start + size, rows)
+            scores = self._batches.read(start, stop) @ weights
+            scores *= np.float32(self._scaler.label_stdev)
+            scores += np.float32(self._scaler.label_mean)
+            yield start, stop, scores
+
+    def objective(self, weights: Array, keep: Array | None = None) -> NDArray[np.float64]:
+        """Return the mean loss of every model over all rows, (K,); fill ``keep``, (n, K), with the scores if given."""
+        count = weights.shape[1] // self._settings.classes
+        total = np.zeros(count)
+        for start, stop, scores in self.scores(weights):
+            if keep is not None:
+                keep[start:stop] = scores
+            losses = np.empty((stop - start, count), np.float32)
+            self._settings.loss.evaluate(scores, self._targets[start:stop], losses)
+            if self._row_weights is not None:
+                losses *= self._row_weights[start:stop]
+            total += losses.sum(axis=0, dtype=np.float64)
+        return total / self._batches.rows
+
+
+class _Schedule:
+    """The learning rate of every column at every update: ``max(rate * factor**((t - 1) // step), minimum)``."""
+
+    def __init__(self, settings: Settings) -> None:
+        candidates, classes = settings.candidates, settings.classes
+        scheduled = bool(settings.hyperparameters.use_lr_scheduler)
+        self._initial = np.tile([each.learning_rate for each in candidates], classes)
+        self._step = np.tile([each.lr_scheduler_step for each in candidates], classes)
+        self._factor = np.tile([each.lr_scheduler_factor if scheduled else 1.0 for each in candidates], classes)
+        floor = np.tile([each.lr_scheduler_minimum_lr for each in candidates], classes)
+        # A minimum above the user's own rate does not raise it.
+        self._minimum = np.minimum(floor, self._initial)
+        self._updates = 0
+
+    def next(self) -> Array:
+        exponent = self._updates // self._step
+        self._updates += 1
+        rates: NDArray[np.float64] = np.maximum(self._initial * self._factor**exponent, self._minimum)
+        return rates.astype(np.float32)
+
+
+def _initial_weights(settings: Settings, width: int, seed: int | None) -> Array:
+    hp, columns = settings.hyperparameters, settings.classes * len(settings.candidates)
+    random = np.random.default_rng(seed)
+    if hp.init_method == "normal":
+        inner = random.normal(0, float(hp.init_sigma), size=(width, columns))
+    else:
+        inner = random.uniform(-float(hp.init_scale), float(hp.init_scale), size=(width, columns))
+    bias = np.full((1, columns), float(hp.init_bias) if hp.use_bias else 0.0)
+    return np.concatenate([inner, bias]).astype(np.float32)
+
+
+def _build_optimizer(settings: Settings, shape: tuple[int, int]) -> Optimizer:
+    name = settings.candidates[0].optimizer
+    if name == "sgd":
+        return SGD(shape, settings.momentum)
+    if name == "rmsprop":
+        return RMSProp(shape)
+    return Adam(shape, settings.beta_1, settings.beta_2)
