@@ -1,0 +1,67 @@
+"""``@task.linear_learner_record_set``: what a function returns becomes a record set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    DecoratedOperator,
+    context_merge,
+    determine_kwargs,
+    task_decorator_factory,
+)
+
+from airflow_ll.hooks.failures import clear_failures
+from airflow_ll.operators.record_set import LinearLearnerRecordSetOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import TaskDecorator
+
+__all__ = ["linear_learner_record_set_task"]
+
+_NOT_TEMPLATED = {"features", "labels"}  # the function returns them
+
+
+class _RecordSetDecoratedOperator(DecoratedOperator, LinearLearnerRecordSetOperator):
+    """Upload what the function returns: ``(features, labels)``, or features alone."""
+
+    custom_operator_name = "@task.linear_learner_record_set"
+    template_fields: Sequence[str] = (
+        *DecoratedOperator.template_fields,
+        *(field for field in LinearLearnerRecordSetOperator.template_fields if field not in _NOT_TEMPLATED),
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, features=None, **kwargs)
+
+    @clear_failures
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Call the function, check and upload what it returns."""
+        from airflow_ll.hooks.sources import load
+
+        context_merge(context, self.op_kwargs)
+        kwargs = determine_kwargs(self.python_callable, self.op_args, context)
+        returned = self.python_callable(*self.op_args, **kwargs)
+        features, labels = returned if isinstance(returned, tuple) else (returned, None)
+        return self.upload(context, *load(self.hook, features, labels, self.label_column))
+
+
+def linear_learner_record_set_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+    """Make a function a task that uploads what it returns as a record set.
+
+    :param python_callable: returns ``(features, labels)`` or features: arrays, data frames or file names.
+    :param kwargs: the arguments of :class:`airflow_ll.operators.LinearLearnerRecordSetOperator`.
+    """
+    return task_decorator_factory(
+        python_callable=python_callable, decorated_operator_class=_RecordSetDecoratedOperator, **kwargs
+    )

@@ -1,0 +1,96 @@
+"""How SageMaker's API names the resources this provider works with, and which of their states mean what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ENDPOINT", "ENDPOINT_CONFIG", "MODEL", "TRAINING_JOB", "TRANSFORM_JOB", "Resource"]
+
+_JOB_RUNNING = frozenset({"InProgress", "Stopping"})
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of SageMaker resource.
+
+    :param kind: the word of our deterministic names, e.g. ``training``.
+    :param title: the words of our messages, e.g. ``training job``.
+    :param member: the stem of the API's members: ``TrainingJob`` gives ``TrainingJobName``, ``TrainingJobArn``, ...
+    :param argument: our argument and result key for its name.
+    :param running: the states that will change by themselves.
+    :param good: the states that are a success; a resource without states has none.
+    :param stopped: the states that somebody's stop leads to.
+    :param stoppable: whether the API has a Stop operation for it.
+    """
+
+    kind: str
+    title: str
+    member: str
+    argument: str
+    running: frozenset[str] = frozenset()
+    good: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
+    stoppable: bool = False
+
+    @property
+    def name_member(self) -> str:
+        """The API's member for the name."""
+        return f"{self.member}Name"
+
+    def operation(self, verb: str) -> str:
+        """Return the boto3 method of ``verb`` (``describe``, ``create``, ...)."""
+        return f"{verb}_{self.argument.removesuffix('_name')}"
+
+    def arn(self, description: Mapping[str, Any]) -> str:
+        """Return the ARN from a description or from the answer to a Create."""
+        return str(description[f"{self.member}Arn"])
+
+    def status(self, description: Mapping[str, Any]) -> str:
+        """Return the state; a resource without states is complete as soon as it exists."""
+        return str(description.get(f"{self.member}Status", "Completed"))
+
+    def is_running(self, description: Mapping[str, Any]) -> bool:
+        """Whether the state will still change by itself."""
+        return self.status(description) in self.running
+
+    def is_good(self, description: Mapping[str, Any]) -> bool:
+        """Whether the state is a success."""
+        return self.status(description) in self.good
+
+
+TRAINING_JOB = Resource(
+    kind="training",
+    title="training job",
+    member="TrainingJob",
+    argument="training_job_name",
+    running=_JOB_RUNNING,
+    good=frozenset({"Completed"}),
+    stopped=frozenset({"Stopped"}),
+    stoppable=True,
+)
+TRANSFORM_JOB = Resource(
+    kind="transform",
+    title="transform job",
+    member="TransformJob",
+    argument="transform_job_name",
+    running=_JOB_RUNNING,
+    good=frozenset({"Completed"}),
+    stopped=frozenset({"Stopped"}),
+    stoppable=True,
+)
+MODEL = Resource(kind="model", title="model", member="Model", argument="model_name")
+ENDPOINT_CONFIG = Resource(
+    kind="endpoint-config", title="endpoint config", member="EndpointConfig", argument="endpoint_config_name"
+)
+ENDPOINT = Resource(
+    kind="endpoint",
+    title="endpoint",
+    member="Endpoint",
+    argument="endpoint_name",
+    running=frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}),
+    good=frozenset({"InService"}),
+)

@@ -1,0 +1,42 @@
+"""Take everything of a run out of service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_ll.hooks.connected import task_identity
+from airflow_ll.hooks.failures import clear_failures
+from airflow_ll.operators.base import LinearLearnerOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["LinearLearnerTeardownOperator"]
+
+
+class LinearLearnerTeardownOperator(LinearLearnerOperator):
+    """Delete the endpoints, endpoint configs and models that this DAG run has created, in this order.
+
+    They are found by the run's hash in their names and by their tags, so it does not matter how far the tasks before
+    have come. Deleting what is gone is a success. Use it as ``teardown.as_teardown(setups=deploy)``.
+
+    :param endpoint_name: also this endpoint of the DAG, whichever run created it, with its endpoint config and models.
+    """
+
+    template_fields: Sequence[str] = ("endpoint_name", *LinearLearnerOperator.template_fields)
+
+    def __init__(self, *, endpoint_name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.endpoint_name = endpoint_name
+
+    @clear_failures
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Find what the run has put into service, delete it, return what there was."""
+        from airflow_ll.hooks.endpoints import delete_service, service_of_endpoint, service_of_run
+
+        identity = task_identity(context)
+        parts = list(service_of_run(self.hook, identity))
+        # A template of a task that never came so far renders as an empty string or as the word None.
+        if self.endpoint_name and self.endpoint_name != "None":
+            parts += service_of_endpoint(self.hook, identity, self.endpoint_name)
+        return {"deleted": delete_service(self.hook, parts)}

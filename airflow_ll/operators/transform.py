@@ -1,0 +1,200 @@
+"""Score a data set in a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_ll.exceptions import RequestError
+from airflow_ll.hooks.connected import task_identity
+from airflow_ll.hooks.resources import TRANSFORM_JOB
+from airflow_ll.links import TransformJobLink
+from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
+from airflow_ll.operators.model import ModelArguments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from airflow_ll.hooks.ensuring import Ensured
+    from airflow_ll.triggers.transform import LinearLearnerTransformTrigger
+
+__all__ = ["LinearLearnerTransformOperator"]
+
+_MAX_WAIT_SECONDS = 5 * 24 * 3600  # a transform job has no StoppingCondition; SageMaker ends it after five days
+
+
+class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
+    """Run a batch transform job over a record set or over files in S3.
+
+    A record set is read by its manifest as RecordIO-protobuf; each shard has one output object, whose lines are JSON.
+
+    :param records: result of a record set task.
+    :param data: S3 URI of the input instead: a prefix, or a manifest with ``data_type="ManifestFile"``.
+    :param model_name: the model; or
+    :param model_data: S3 URI of ``model.tar.gz`` to make a model of, with ``role``.
+    :param output_path: S3 URI of the output; by default a folder of the job's name in SageMaker's default bucket.
+    :param transform_job_name: an explicit name, usable once; by default it follows from the task and its run.
+    :param data_type: "S3Prefix" or "ManifestFile", of ``data``.
+    :param content_type: of ``data``; "text/csv" by default.
+    :param split_type: how an object becomes rows: "Line" by default for ``data``.
+    :param accept: the output's form.
+    :param assemble_with: "Line" puts a line feed between answers.
+    :param instance_type: type of the instances.
+    :param instance_count: number of instances.
+    :param strategy: "MultiRecord" or "SingleRecord".
+    :param max_payload: MB of one request.
+    :param job_options: further fields of :class:`airflow_ll.requests.transforms.TransformJobSpec`, e.g.
+        ``input_filter``, ``join_source``, ``output_kms_key``, ``max_concurrent_transforms``.
+    """
+
+    resource = TRANSFORM_JOB
+    link = TransformJobLink()
+    operator_extra_links = (link,)
+    template_fields: Sequence[str] = (
+        "records",
+        "data",
+        "output_path",
+        "transform_job_name",
+        "instance_type",
+        "instance_count",
+        "job_options",
+        *ModelArguments.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"records": "json"}
+
+    def __init__(
+        self,
+        *,
+        records: Any = None,
+        data: str | None = None,
+        output_path: str | None = None,
+        transform_job_name: str | None = None,
+        data_type: str = "S3Prefix",
+        content_type: str = "text/csv",
+        split_type: str = "Line",
+        accept: str = "application/jsonlines",
+        assemble_with: str = "Line",
+        instance_type: str = "ml.m5.xlarge",
+        instance_count: int = 1,
+        strategy: str | None = "MultiRecord",
+        max_payload: int | None = None,
+        job_options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.records = records
+        self.data = data
+        self.output_path = output_path
+        self.transform_job_name = transform_job_name
+        self.data_type = data_type
+        self.content_type = content_type
+        self.split_type = split_type
+        self.accept = accept
+        self.assemble_with = assemble_with
+        self.instance_type = instance_type
+        self.instance_count = instance_count
+        self.strategy = strategy
+        self.max_payload = max_payload
+        self.job_options = job_options
+
+    def submit(self, context: Mapping[str, Any]) -> Ensured:
+        """Create the transform job and the model it needs, or adopt those of an earlier attempt."""
+        identity = task_identity(context)
+        source = self._source()
+        self._check_output()
+        settings = {
+            **source,
+            "model_name": self.use_model(identity),
+            "accept": self.accept,
+            "assemble_with": self.assemble_with,
+            "instance_type": self.instance_type,
+            "instance_count": int(self.instance_count),
+            "strategy": self.strategy,
+            "max_payload": self.max_payload,
+            "tags": self.hook.default_tags(self.tags),
+            **(self.job_options or {}),
+        }
+
+        def build(name: str) -> dict[str, Any]:
+            from airflow_ll.requests import TransformJobSpec, transform_job
+
+            output = self.hook.location(self.output_path, default=name)
+            return transform_job(TransformJobSpec(transform_job_name=name, output_path=output, **settings))
+
+        return self.ensure(TRANSFORM_JOB, identity, build, name=self.transform_job_name, if_exists=self.if_exists)
+
+    def _source(self) -> dict[str, Any]:
+        if (self.records is None) == (self.data is None):
+            raise RequestError(
+                "A transform job needs either records or data, got " + ("both." if self.data else "none.")
+            )
+        if self.records is None:
+            return {
+                "data": self.data,
+                "data_type": self.data_type,
+                "content_type": self.content_type,
+                "split_type": self.split_type,
+            }
+        return {
+            "data": self.records["s3_data"],
+            "data_type": self.records.get("s3_data_type", "ManifestFile"),
+            "content_type": "application/x-recordio-protobuf",
+            "split_type": "RecordIO",
+        }
+
+    def _check_output(self) -> None:
+        """Refuse a missing bucket before a model is created for nothing."""
+        if self.output_path:
+            self.hook.location(self.output_path, default="")
+
+    def result(self, description: dict[str, Any], *, adopted: bool) -> dict[str, Any]:
+        """Return what later tasks need to know of the job."""
+        output_path = description["TransformOutput"]["S3OutputPath"]
+        complete = self.resource.is_good(description)
+        return {
+            "transform_job_name": description["TransformJobName"],
+            "transform_job_arn": description["TransformJobArn"],
+            "status": description["TransformJobStatus"],
+            "model_name": description["ModelName"],
+            "output_path": output_path,
+            "outputs": sorted(self._outputs(description, output_path)) if complete else [],
+            **iso_times(
+                description,
+                creation_time="CreationTime",
+                transform_start_time="TransformStartTime",
+                transform_end_time="TransformEndTime",
+            ),
+            "adopted": adopted,
+        }
+
+    def _outputs(self, description: dict[str, Any], output_path: str) -> Iterator[str]:
+        """Yield the URIs of the outputs of the job's own inputs; others may share the prefix."""
+        bucket = output_path.split("/", 3)[2]
+        root = output_path.rstrip("/") + "/"
+        expected = {f"{root}{name}.out" for name in self._input_names(description)}
+        for key in self.hook.keys(root):
+            if f"s3://{bucket}/{key}" in expected:
+                yield f"s3://{bucket}/{key}"
+
+    def _input_names(self, description: dict[str, Any]) -> Iterator[str]:
+        """Yield the inputs' keys below what was asked for, which is what outputs are named after."""
+        source = description["TransformInput"]["DataSource"]["S3DataSource"]
+        uri = source["S3Uri"]
+        if source["S3DataType"] == "ManifestFile":
+            from airflow_ll.records import parse_manifest
+
+            yield from parse_manifest(self.hook.read(uri))[1]
+            return
+        prefix = uri.split("/", 3)[3] if uri.count("/") > 2 else ""
+        folder = prefix[: prefix.rfind("/") + 1]
+        for key in self.hook.keys(uri):
+            yield key[len(folder) :]
+
+    def trigger(self, name: str, **settings: Any) -> LinearLearnerTransformTrigger:
+        """Return the trigger that waits for the job."""
+        from airflow_ll.triggers.transform import LinearLearnerTransformTrigger
+
+        return LinearLearnerTransformTrigger(name, **settings)
+
+    def default_wait_timeout(self) -> float:
+        """Return SageMaker's own limit."""
+        return _MAX_WAIT_SECONDS

@@ -1,0 +1,25 @@
+"""Triggers: a deferred task's wait, in the triggerer."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_ll.triggers.endpoint import LinearLearnerEndpointTrigger
+    from airflow_ll.triggers.training import LinearLearnerTrainingTrigger
+    from airflow_ll.triggers.transform import LinearLearnerTransformTrigger
+
+__all__ = ["LinearLearnerEndpointTrigger", "LinearLearnerTrainingTrigger", "LinearLearnerTransformTrigger"]
+
+_EXPORTS = {
+    "LinearLearnerEndpointTrigger": "airflow_ll.triggers.endpoint",
+    "LinearLearnerTrainingTrigger": "airflow_ll.triggers.training",
+    "LinearLearnerTransformTrigger": "airflow_ll.triggers.transform",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
