@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow_ll.local.s3.checksums import ALGORITHMS, Checksum, Hasher, hasher
 from airflow_ll.local.s3.errors import S3Error
@@ -16,8 +16,9 @@ from airflow_ll.local.s3.errors import S3Error
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
-__all__ = ["Body", "BodyDigest", "Disconnected", "receive"]
+__all__ = ["Body", "BodyDigest", "Disconnected", "finished", "receive"]
 
+_T = TypeVar("_T")
 _BATCH = 1 << 20  # bytes handed to a worker thread at once
 _MAX_LINE = 16 << 10
 
@@ -210,6 +211,15 @@ class BodyDigest:
         return Checksum.of_digest(self.algorithm, self._hasher.digest())
 
 
+async def finished(work: asyncio.Future[_T]) -> _T:
+    """Await work in a thread; being cancelled meanwhile does not leave it behind, since it owns files."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
 async def receive(body: Body, digest: BodyDigest, run: Callable[..., asyncio.Future[Any]]) -> None:
     """Feed ``digest`` in worker threads, a batch being written while the next one arrives; at most two in memory."""
     batch: list[bytes] = []
@@ -221,13 +231,13 @@ async def receive(body: Body, digest: BodyDigest, run: Callable[..., asyncio.Fut
             size += len(chunk)
             if size >= _BATCH:
                 if pending:
-                    await pending
+                    await finished(pending)
                 pending = run(digest.feed, batch)
                 batch, size = [], 0
         if pending:
-            await pending
+            await finished(pending)
         pending = run(_last, digest, batch)
-        await pending
+        await finished(pending)
     finally:
         if pending and not pending.done():
             await asyncio.wait([pending])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from starlette.responses import Response
 
-from airflow_ll.local.s3.bodies import Body, BodyDigest, receive
+from airflow_ll.local.s3.bodies import Body, BodyDigest, finished, receive
 from airflow_ll.local.s3.documents import render
 from airflow_ll.local.s3.errors import S3Error
 
@@ -63,7 +63,7 @@ class Call:
 
     async def run(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Do blocking work in a thread."""
-        return await self.service.run(work, *args, **kwargs)
+        return await finished(self.service.run(work, *args, **kwargs))
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         """Return a numeric parameter of the query, cut at ``high``."""
@@ -74,10 +74,13 @@ class Call:
             )
         return min(int(text), high)
 
-    async def document(self) -> bytes:
-        """Return the whole of a small body, verified."""
+    async def document(self, *, about_object: bool = False) -> bytes:
+        """Return the whole of a small body, verified; checksums ``about_object`` are not those of the body."""
+        headers = self.headers
+        if about_object:
+            headers = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
         buffer = _Limited()
-        digest = BodyDigest(self.headers, buffer)
+        digest = BodyDigest(headers, buffer)
         await receive(self.body, digest, self.service.run)
         return buffer.getvalue()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_ll.local.s3.blobs import cut
+from airflow_ll.local.s3.bodies import finished
 from airflow_ll.local.s3.checksums import Checksum, hasher
 from airflow_ll.local.s3.errors import S3Error
 from airflow_ll.local.s3.headers import check_read, parse_range
@@ -36,7 +37,7 @@ def stream(call: Call, status: int, headers: dict[str, str], pinned: Pinned, ext
         try:
             raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
             await send({"type": "http.response.start", "status": status, "headers": raw})
-            while (block := await following) is not None:
+            while (block := await finished(following)) is not None:
                 following = call.service.run(next, blocks, None)
                 await send({"type": "http.response.body", "body": block, "more_body": True})
             await send({"type": "http.response.body", "body": b""})

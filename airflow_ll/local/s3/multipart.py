@@ -97,7 +97,7 @@ def _copy_part(call: Call, upload: Upload, number: int, source: Source) -> Part:
 
 async def complete_multipart_upload(call: Call) -> Response:
     """CompleteMultipartUpload."""
-    claims = _claims(await call.document())
+    claims = _claims(await call.document(about_object=True))
     stored = await call.run(
         call.service.uploads.complete, call.bucket, call.key, call.query["uploadId"], claims,
         write_condition(call.headers), lambda checksum, size: _check_whole(call, checksum, size),

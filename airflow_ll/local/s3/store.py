@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_ll.exceptions import LinearLearnerError
-from airflow_ll.local.s3.blobs import Blobs, Extent
+from airflow_ll.local.s3.blobs import Blobs, Extent, sync_directory
 from airflow_ll.local.s3.checksums import Checksum
 from airflow_ll.local.s3.errors import S3Error
 from airflow_ll.local.s3.index import Index, Transaction
@@ -94,6 +94,16 @@ def loads(text: str | None) -> Checksum | None:
     return Checksum(*text.split(" ")) if text else None
 
 
+def drop_uploads(transaction: Transaction, which: str, value: object) -> int:
+    """Forget the uploads of a condition, and their parts; return how many."""
+    uploads = transaction.execute(f"DELETE FROM uploads WHERE {which} RETURNING id", (value,)).fetchall()  # noqa: S608
+    for upload in uploads:
+        parts = transaction.execute("DELETE FROM parts WHERE upload = ? RETURNING content", upload).fetchall()
+        for (content,) in parts:
+            transaction.drop_content(content)
+    return len(uploads)
+
+
 class Store:
     """All that this S3 holds, in one folder that one process may use at a time."""
 
@@ -109,6 +119,7 @@ class Store:
             ) from None
         self.blobs = Blobs(folder / "blobs")
         self.index = Index(folder / "index.sqlite", self.blobs.discard)
+        sync_directory(folder)
         self.blobs.sweep(self.index.blobs)
 
     def close(self) -> None:
@@ -137,8 +148,7 @@ class Store:
             self.check_bucket(name, transaction)
             if transaction.execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (name,)).fetchone():
                 raise S3Error("BucketNotEmpty", BucketName=name)
-            if transaction.execute("SELECT 1 FROM uploads WHERE bucket = ? LIMIT 1", (name,)).fetchone():
-                raise S3Error("BucketNotEmpty", BucketName=name)
+            drop_uploads(transaction, "bucket = ?", name)
             transaction.execute("DELETE FROM buckets WHERE name = ?", (name,))
 
     def buckets(self) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ll.local.s3.checksums import Checksum, combined, composite
 from airflow_ll.local.s3.errors import S3Error
-from airflow_ll.local.s3.store import Draft, dumps, loads
+from airflow_ll.local.s3.store import Draft, drop_uploads, dumps, loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -160,34 +160,24 @@ class Uploads:
             extents = [extent for part in chosen for extent in transaction.extents(part.content)]
             draft = Draft(extents, etag, upload.headers, upload.tags, checksum, upload_id)
             made = self._store.put(bucket, key, draft, allow, transaction)
-            _forget(upload_id, transaction)
+            drop_uploads(transaction, "id = ?", upload_id)
             return made
 
     def abort(self, bucket: str, key: str, upload: str) -> None:
         """Drop an upload and its parts."""
         with self._index.transaction() as transaction:
             self.get(bucket, key, upload, transaction)
-            _forget(upload, transaction)
+            drop_uploads(transaction, "id = ?", upload)
 
     def collect(self, older_than: float) -> int:
         """Abort the uploads that began more than ``older_than`` seconds ago; return how many."""
         with self._index.transaction() as transaction:
-            query = "SELECT id FROM uploads WHERE started < ?"
-            stale = [row[0] for row in transaction.execute(query, (int(time.time() - older_than),)).fetchall()]
-            for upload in stale:
-                _forget(upload, transaction)
-        return len(stale)
+            return drop_uploads(transaction, "started < ?", int(time.time() - older_than))
 
 
 def _upload(row: Sequence[Any]) -> Upload:
     upload, bucket, key, started, headers, tags, algorithm, kind = row
     return Upload(upload, bucket, key.decode(), started, json.loads(headers), json.loads(tags), algorithm, kind)
-
-
-def _forget(upload: str, transaction: Transaction) -> None:
-    for (content,) in transaction.execute("DELETE FROM parts WHERE upload = ? RETURNING content", (upload,)).fetchall():
-        transaction.drop_content(content)
-    transaction.execute("DELETE FROM uploads WHERE id = ?", (upload,))
 
 
 def _chosen(claims: Sequence[PartClaim], stored: dict[int, Part]) -> list[Part]:

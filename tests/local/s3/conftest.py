@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 import uvicorn
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from airflow_ll.local.s3 import create_app
 
@@ -91,6 +93,21 @@ def s3(s3_server: LocalS3) -> Any:
 @pytest.fixture
 def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
     """An empty bucket for this test."""
-    name = f"bucket-{abs(hash(request.node.nodeid)):x}"[:60]
+    name = f"bucket-{abs(hash(request.node.nodeid)):x}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+def read(client: Any, bucket: str, key: str, **more: Any) -> bytes:
+    """Return an object's bytes."""
+    content: bytes = client.get_object(Bucket=bucket, Key=key, **more)["Body"].read()
+    return content
+
+
+@contextmanager
+def refused(code: str, status: int) -> Iterator[None]:
+    """Expect that error of S3."""
+    with pytest.raises(ClientError) as error:
+        yield
+    response: Any = error.value.response
+    assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
