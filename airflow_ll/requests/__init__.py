@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_ll.requests.adoption import Action, Existing, IfExists, State, conflict, decide, state_of
-    from airflow_ll.requests.channels import Channel, FileSystemChannel
+    from airflow_ll.requests.attach import AttachedTrainingJob, attach_training_job
+    from airflow_ll.requests.channels import Channel, FileSystemChannel, channel_from_dict
     from airflow_ll.requests.compilation import CompilationJobSpec, compilation_job, target_device
     from airflow_ll.requests.endpoints import (
         AsyncInference,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "Action": "adoption",
     "AsyncInference": "endpoints",
+    "AttachedTrainingJob": "attach",
     "BatchDataCapture": "transforms",
     "CategoricalRange": "tuning",
     "Channel": "channels",
@@ -55,6 +57,8 @@ _EXPORTS = {
     "TransformJobSpec": "transforms",
     "TuningJobSpec": "tuning",
     "Variant": "endpoints",
+    "attach_training_job": "attach",
+    "channel_from_dict": "channels",
     "compilation_job": "compilation",
     "conflict": "adoption",
     "decide": "adoption",
@@ -76,6 +80,7 @@ _EXPORTS = {
 __all__ = [
     "Action",
     "AsyncInference",
+    "AttachedTrainingJob",
     "BatchDataCapture",
     "CategoricalRange",
     "Channel",
@@ -96,6 +101,8 @@ __all__ = [
     "TransformJobSpec",
     "TuningJobSpec",
     "Variant",
+    "attach_training_job",
+    "channel_from_dict",
     "compilation_job",
     "conflict",
     "decide",

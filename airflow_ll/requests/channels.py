@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from airflow_ll.exceptions import RequestError
 from airflow_ll.records.record_sets import RecordSet
 from airflow_ll.requests.checks import S3_URI, TEXT, Spec, one_of, present, setting, text, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["CHANNEL_NAMES", "AnyChannel", "Channel", "FileSystemChannel", "channel_request"]
+__all__ = ["CHANNEL_NAMES", "AnyChannel", "Channel", "FileSystemChannel", "channel_from_dict", "channel_request"]
 
 #: What LinearLearner reads, and the channel of a model to go on from.
 CHANNEL_NAMES: Final = ("train", "validation", "test", "model")
@@ -69,6 +70,27 @@ class FileSystemChannel(Spec):
 
 
 AnyChannel: TypeAlias = RecordSet | Channel | FileSystemChannel
+
+
+def channel_from_dict(values: Mapping[str, Any]) -> AnyChannel:
+    """Return the channel that flat JSON describes: a record set's result, or the settings of one of the classes here.
+
+    :raises RequestError: for a setting that the channel does not have.
+    :raises DataError: for a record set that is none.
+    """
+    if {"num_records", "feature_dim"} <= set(values) and not {"file_system_id", "content_type"} & set(values):
+        return RecordSet.from_dict(values)
+    kind = FileSystemChannel if "file_system_id" in values else Channel
+    known = [one.name for one in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise RequestError(f"A {kind.__name__} must have settings among {', '.join(known)}, got {name!r}.")
+    required = [one.name for one in fields(kind) if one.default is MISSING]
+    if missing := [name for name in required if name not in values]:
+        raise RequestError(
+            f"A {kind.__name__} must have {', '.join(missing)}, got only {', '.join(values) or 'nothing'}."
+        )
+    return kind(**values)
 
 
 def channel_request(channel: AnyChannel) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_ll.exceptions import RequestError
 from airflow_ll.hyperparameters import LinearLearnerHyperparameters
+from airflow_ll.records import RecordSet
 from airflow_ll.requests import (
     AsyncInference,
     CategoricalRange,
@@ -24,8 +25,10 @@ from airflow_ll.requests import (
     ModelSpec,
     Serverless,
     Variant,
+    channel_from_dict,
     endpoint,
     model,
+    training_job,
 )
 from tests.requests.service_model import refusals
 from tests.requests.specs import (
@@ -229,8 +232,6 @@ def accepted(make: Callable[[], object]) -> bool:
     [(1, 1, 1), (10, 1, 10), (999, 1, 999), (5000, 1, 1000), (5000, 10, 500), (5, 10, 1), (2500, 2, 1000)],
 )
 def test_the_default_mini_batch_is_an_instances_share(rows: int, instances: int, size: int) -> None:
-    from airflow_ll.requests import training_job
-
     spec = training(channels=[record_set(num_records=rows)], instance_count=instances)
     assert training_job(spec)["HyperParameters"] == {
         "predictor_type": "binary_classifier",
@@ -240,8 +241,6 @@ def test_the_default_mini_batch_is_an_instances_share(rows: int, instances: int,
 
 
 def test_what_was_given_stays() -> None:
-    from airflow_ll.requests import training_job
-
     sizes = training_job(training(hyperparameters=BINARY.replace(mini_batch_size=7, feature_dim="auto")))
     assert sizes["HyperParameters"] == {
         "predictor_type": "binary_classifier",
@@ -251,8 +250,6 @@ def test_what_was_given_stays() -> None:
 
 
 def test_without_record_sets_the_algorithm_finds_the_sizes_itself() -> None:
-    from airflow_ll.requests import training_job
-
     request = training_job(training(channels=[Channel("s3://b/train/", content_type="text/csv")]))
     assert request["HyperParameters"] == {"predictor_type": "binary_classifier"}
     assert request["InputDataConfig"][0]["ContentType"] == "text/csv"
@@ -268,6 +265,35 @@ def test_without_record_sets_the_algorithm_finds_the_sizes_itself() -> None:
 def test_contradicting_feature_dims_are_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match=r"feature_dim must be the same everywhere, got 3 in train, 4 in"):
         training(**spec)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (record_set().to_dict() | {"shards": 1, "adopted": False}, RecordSet),
+        ({"s3_data": "s3://b/x", "content_type": "text/csv", "num_records": 9, "feature_dim": 3}, Channel),
+        ({"s3_data": "s3://b/x"}, Channel),
+        ({"file_system_id": EFS.file_system_id, "file_system_type": "EFS", "directory_path": "/d"}, FileSystemChannel),
+    ],
+)
+def test_flat_json_describes_a_channel(values: dict[str, Any], kind: type) -> None:
+    assert type(channel_from_dict(values)) is kind
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"s3_data": "s3://b/x", "contenttype": "text/csv"},
+            "A Channel must have settings among s3_data, .*, got 'contenttype'",
+        ),
+        ({}, "A Channel must have s3_data, got only nothing"),
+        ({"file_system_id": "fs-0"}, "must have file_system_type, directory_path, got only file_system_id"),
+    ],
+)
+def test_flat_json_of_no_channel_is_refused(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(RequestError, match=sentence):
+        channel_from_dict(values)
 
 
 def test_the_full_training_job_has_one_row_limit_only() -> None:
