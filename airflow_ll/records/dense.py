@@ -20,6 +20,7 @@ from airflow_ll.records.wire import (
     field,
     frame,
     packed,
+    word_pieces,
 )
 
 
@@ -69,14 +70,12 @@ class DenseLayout:
     def _constants(self) -> list[tuple[int, Any]]:
         """The template's bytes around the numbers, as (offset, word) of the widest words that fit."""
         (features_begin, features_end), (labels_begin, labels_end) = self._numbers
-        words = []
-        for begin, end in ((0, features_begin), (features_end, labels_begin), (labels_end, len(self.template))):
-            offset = begin
-            while offset < end:
-                width = 1 << min(3, (end - offset).bit_length() - 1)
-                words.append((offset, np.frombuffer(self.template, f"<u{width}", 1, offset)[0]))
-                offset += width
-        return words
+        between = ((0, features_begin), (features_end, labels_begin), (labels_end, len(self.template)))
+        return [
+            (begin + offset, np.frombuffer(self.template, f"<u{size}", 1, begin + offset)[0])
+            for begin, end in between
+            for offset, size in word_pieces(end - begin)
+        ]
 
     @cached_property
     def _numbers(self) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_ll.records.dense import DenseLayout
-from airflow_ll.records.matrices import Dtype, as_labels, as_matrix, assign, is_sparse, tensor_dtype
+from airflow_ll.records.matrices import Dtype, as_labels, as_matrix, assign, is_sparse, misfit, tensor_dtype
 from airflow_ll.records.ragged_encoder import PackedRows, TensorRows, encode_rows
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: A chunk fits the second-level cache, so that encoding costs little more than copying.
 CHUNK_BYTES = 1 << 20
+#: Ragged rows take some dozen steps a chunk: larger ones spread their cost.
+CHUNK_ELEMENTS = 1 << 17
 
 
 def write_records(stream: IO[bytes], features: Any, labels: Any = None, *, dtype: Dtype = "float32") -> int:
@@ -79,9 +81,9 @@ def _dense_chunks(matrix: NDArray[Any], labels: NDArray[Any] | None, layout: Den
     records = np.frombuffer(buffer, layout.dtype)
     for first in range(0, len(matrix), rows):
         chunk = matrix[first : first + rows]
-        assign(records["features"][: len(chunk)], chunk, "The feature", first)
+        _fill(records["features"][: len(chunk)], chunk, "The feature", first)
         if labels is not None:
-            assign(records["labels"][: len(chunk)], labels[first : first + rows], "The label", first)
+            _fill(records["labels"][: len(chunk)], labels[first : first + rows], "The label", first)
         yield memoryview(buffer)[: len(chunk) * stride]
 
 
@@ -98,11 +100,11 @@ def _ragged_chunks(
 
 
 def _chunk_end(matrix: Any, first: int) -> int:
-    """Return where the chunk from row ``first`` ends: at least one row, about CHUNK_BYTES / 16 elements."""
-    budget = CHUNK_BYTES // 16
-    last = min(int(matrix.shape[0]), first + 1 + budget // (16 if is_sparse(matrix) else max(16, matrix.shape[1])))
+    """Return where the chunk from row ``first`` ends: at least one row, about CHUNK_ELEMENTS numbers."""
+    width = 1 if is_sparse(matrix) else matrix.shape[1]
+    last = min(int(matrix.shape[0]), first + 1 + CHUNK_ELEMENTS // max(16, width))
     if is_sparse(matrix):
-        by_elements = int(np.searchsorted(matrix.indptr, matrix.indptr[first] + budget, side="right")) - 1
+        by_elements = int(np.searchsorted(matrix.indptr, matrix.indptr[first] + CHUNK_ELEMENTS, side="right")) - 1
         last = min(last, max(first + 1, by_elements))
     return last
 
@@ -111,7 +113,7 @@ def _dense_rows(
     matrix: NDArray[Any], first: int, last: int, dtype: np.dtype[Any], what: str = "The feature"
 ) -> TensorRows:
     chunk = np.empty((last - first, matrix.shape[1]), dtype)
-    assign(chunk, matrix[first:last], what, first)
+    _fill(chunk, matrix[first:last], what, first)
     return TensorRows(PackedRows(chunk.ravel(), np.full(len(chunk), matrix.shape[1], np.int64)))
 
 
@@ -119,13 +121,18 @@ def _sparse_rows(matrix: Any, first: int, last: int, dtype: np.dtype[Any]) -> Te
     bounds = matrix.indptr[first : last + 1].astype(np.int64)
     source = matrix.data[bounds[0] : bounds[-1]]
     values = np.empty(source.shape, dtype)
-    assign(values[:, None], source[:, None], "The stored element", int(bounds[0]))
+    keys = matrix.indices[bounds[0] : bounds[-1]]
+    if (bad := assign(values, source)) is not None:
+        row = first + int(np.searchsorted(bounds - bounds[0], bad[0], side="right")) - 1
+        raise misfit("The feature", source[bad], dtype, row, int(keys[bad]))
     counts = np.diff(bounds)
-    return TensorRows(
-        PackedRows(values, counts),
-        PackedRows(matrix.indices[bounds[0] : bounds[-1]], counts),
-        matrix.shape[1],
-    )
+    return TensorRows(PackedRows(values, counts), PackedRows(keys, counts), matrix.shape[1])
+
+
+def _fill(target: NDArray[Any], source: NDArray[Any], what: str, first_row: int) -> None:
+    """Copy the rows ``source`` (n, d), whose first is number ``first_row`` of the matrix, into ``target``."""
+    if (bad := assign(target, source)) is not None:
+        raise misfit(what, source[bad], target.dtype, first_row + bad[0], bad[1])
 
 
 def _write_all(stream: IO[bytes], chunk: memoryview) -> None:

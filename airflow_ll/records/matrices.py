@@ -42,7 +42,7 @@ def as_matrix(data: Any) -> Any:
     elif hasattr(data, "columns"):
         matrix = _table(data)
     else:
-        matrix = np.asarray(data)
+        matrix = _unmasked(data)
     if matrix.ndim != 2:
         raise DataError(
             f"Features must be a matrix with one row an example, but have the shape {matrix.shape}: reshape them to "
@@ -60,7 +60,7 @@ def as_labels(labels: Any, rows: int) -> NDArray[Any]:
     DataError
         Their number differs from ``rows``, or they are not real numbers.
     """
-    array = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+    array = _unmasked(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
     if array.ndim not in (1, 2) or len(array) != rows or array.size < rows:
         raise DataError(
             f"Labels must be a vector of one label a row, or a matrix of one label vector a row: {rows} rows need the "
@@ -81,35 +81,42 @@ def tensor_dtype(source: np.dtype[Any], dtype: Dtype) -> np.dtype[Any]:
     return INT32
 
 
-def assign(target: NDArray[Any], source: NDArray[Any], what: str, first_row: int) -> None:
-    """Copy ``source`` (n, d) into ``target`` (n, d) of a tensor's dtype, refusing numbers that do not fit.
-
-    ``first_row`` is the number of the first row in the caller's matrix, for the message.
-    """
+def assign(target: NDArray[Any], source: NDArray[Any]) -> tuple[int, ...] | None:
+    """Copy ``source`` into ``target`` of a tensor's dtype, or return the index of the first misfit."""
     if target.dtype.kind == "i":
-        fits = not source.size or (int(source.min()) >= -(2**31) and int(source.max()) < 2**31)
-        if fits:
+        low, high = np.iinfo(target.dtype).min, np.iinfo(target.dtype).max
+        if source.size and not (int(source.min()) >= low and int(source.max()) <= high):
+            return _first((source < low) | (source > high))
+        np.copyto(target, source, casting="unsafe")
+        return None
+    try:
+        with np.errstate(over="raise", under="ignore", invalid="ignore"):
             np.copyto(target, source, casting="unsafe")
-    else:
-        try:
-            with np.errstate(over="raise", under="ignore", invalid="ignore"):
-                np.copyto(target, source, casting="unsafe")
-            fits = True
-        except FloatingPointError:
-            fits = False
-    if not fits:
-        raise _overflow(source, target.dtype, what, first_row)
+    except FloatingPointError:
+        with np.errstate(over="ignore"):
+            return _first(np.isfinite(source) & ~np.isfinite(source.astype(target.dtype)))
+    return None
 
 
-def _overflow(source: NDArray[Any], dtype: np.dtype[Any], what: str, first_row: int) -> DataError:
+def misfit(what: str, value: Any, dtype: np.dtype[Any], row: int, column: int) -> DataError:
+    """Return the error for a number that does not fit the tensor's ``dtype``."""
     limit = np.iinfo(dtype).max if dtype.kind == "i" else np.finfo(dtype).max
-    wide = source.astype(np.float64)
-    bad = np.argwhere(np.isfinite(wide) & ((wide > float(limit)) | (wide < -float(limit) - (dtype.kind == "i"))))
-    row, column = bad[0] if len(bad) else (0, 0)
     return DataError(
-        f"{what} at row {first_row + row}, column {column} is {source[row, column]}, which does not fit "
-        f"{np.dtype(dtype).name} (at most {limit}): scale the column."
+        f"{what} at row {row}, column {column} is {value}, which does not fit {dtype.name} (at most {limit}): "
+        "scale the column."
     )
+
+
+def _first(bad: NDArray[np.bool_]) -> tuple[int, ...]:
+    """Return the index of the first true element."""
+    return tuple(int(i) for i in np.unravel_index(np.argmax(bad), bad.shape))
+
+
+def _unmasked(data: Any) -> NDArray[Any]:
+    """Return ``data`` as an array, with NaN where numpy masks it."""
+    if not np.ma.is_masked(data):
+        return np.asarray(data)
+    return np.asarray(data.astype(data.dtype if data.dtype.kind == "f" else np.float64).filled(np.nan))
 
 
 def _check_numeric(dtype: np.dtype[Any], what: str) -> None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from airflow_ll.exceptions import DataError
 from airflow_ll.records.wire import (
     FEATURES,
     HEADER_BYTES,
     KEYS,
     LABEL,
     MAGIC,
+    MAX_PAYLOAD,
     NAME,
     SHAPE,
     TENSOR_FIELD,
@@ -26,12 +28,11 @@ from airflow_ll.records.wire import (
     tag,
     varint,
     varint_widths,
+    word_pieces,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Counts = "NDArray[np.int64]"
 
 
 @dataclass(frozen=True)
@@ -45,25 +46,31 @@ class PackedRows:
     counts: NDArray[np.int64]
 
     @cached_property
-    def unsigned(self) -> NDArray[np.uint64]:
+    def unsigned(self) -> NDArray[Any]:
         """Integers as the unsigned numbers their varints stand for."""
+        if self.elements.itemsize <= 4 and self.elements.min(initial=0) >= 0:
+            return self.elements.astype(np.uint32, copy=False)
         return self.elements.astype(np.int64).view(np.uint64)
 
     @cached_property
-    def widths(self) -> NDArray[np.int64]:
-        """Bytes of each element."""
-        if self.elements.dtype.kind == "f":
-            return np.full(len(self.elements), self.elements.dtype.itemsize, np.int64)
+    def widths(self) -> NDArray[np.uint8]:
+        """Bytes of each integer."""
         return varint_widths(self.unsigned)
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """Where each element ends in the bytes of all."""
+        if self.elements.dtype.kind == "f":
+            return np.arange(1, len(self.elements) + 1, dtype=np.int64) * self.elements.itemsize
+        return np.cumsum(self.widths, dtype=np.int64)
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
         """Bytes of each row's elements."""
         if self.elements.dtype.kind == "f":
-            return self.counts * self.elements.dtype.itemsize
-        ends = np.concatenate(([0], np.cumsum(self.widths)))
-        bounds = np.concatenate(([0], np.cumsum(self.counts)))
-        return np.asarray(np.diff(ends[bounds]), np.int64)
+            return self.counts * self.elements.itemsize
+        bounds = np.concatenate(([0], self.ends))[np.cumsum(self.counts)]
+        return np.diff(bounds, prepend=0)
 
     @cached_property
     def field_sizes(self) -> NDArray[np.int64]:
@@ -110,6 +117,8 @@ def encode_rows(features: TensorRows, labels: TensorRows | None) -> NDArray[np.u
     """Return the framed records of all rows of ``features`` and ``labels``, one after another."""
     maps = [(FEATURES, features)] + ([(LABEL, labels)] if labels else [])
     payload = np.sum([1 + varint_widths(rows.entry_sizes) + rows.entry_sizes for _, rows in maps], axis=0)
+    if payload.max(initial=0) > MAX_PAYLOAD:
+        raise DataError(f"A row does not fit one RecordIO record of {MAX_PAYLOAD} bytes: use fewer features.")
     ends = np.cumsum(HEADER_BYTES + (payload + 3) // 4 * 4)
     writer = _RowWriter(int(ends[-1]) if len(ends) else 0, np.concatenate(([0], ends[:-1])))
     writer.words(np.full(len(ends), MAGIC))
@@ -164,13 +173,12 @@ class _RowWriter:
         self.out[self.cursor[present]] = tag(number)[0]
         self.cursor[present] += 1
         self.varints(rows.sizes, present)
-        before = np.cumsum(rows.widths) - rows.widths
-        first = np.cumsum(rows.sizes) - rows.sizes
-        positions = np.repeat(self.cursor - first, rows.counts) + before
+        ends = np.repeat(self.cursor - (np.cumsum(rows.sizes) - rows.sizes), rows.counts)
+        ends += rows.ends
         if rows.elements.dtype.kind == "f":
-            self._scatter(positions, rows.elements)
+            self._scatter(ends - rows.elements.itemsize, rows.elements)
         else:
-            self._scatter_varints(positions, rows.unsigned, rows.widths)
+            self._scatter_varints(np.subtract(ends, rows.widths, dtype=np.int64), rows.unsigned, rows.widths)
         self.cursor += rows.sizes
 
     def _scatter(self, positions: NDArray[np.int64], values: NDArray[Any]) -> None:
@@ -179,12 +187,22 @@ class _RowWriter:
             room = len(self.out) - values.dtype.itemsize + 1
             np.ndarray((room,), values.dtype, self.out.data, strides=(1,))[positions] = values
 
-    def _scatter_varints(
-        self, positions: NDArray[np.int64], values: NDArray[np.uint64], widths: NDArray[np.int64]
-    ) -> None:
-        for byte in range(int(widths.max(initial=0))):
-            if byte:
-                more = widths > byte
-                positions, values, widths = positions[more] + 1, values[more] >> np.uint64(7), widths[more]
-            follows = (widths > byte + 1).astype(np.uint8) << 7
-            self.out[positions] = (values & np.uint64(0x7F)).astype(np.uint8) | follows
+    def _scatter_varints(self, positions: NDArray[np.int64], values: NDArray[Any], widths: NDArray[np.uint8]) -> None:
+        """Write the varints of ``values`` at byte ``positions``, those of one width at a time."""
+        for width in range(1, int(widths.max(initial=0)) + 1):
+            chosen = np.flatnonzero(widths == width)
+            at, rest = (positions, values) if len(chosen) == len(values) else (positions[chosen], values[chosen])
+            for offset, size in word_pieces(width):
+                self._scatter(at + offset, _varint_piece(rest, size, last=offset + size == width))
+                rest = rest >> (7 * size)
+
+
+def _varint_piece(values: NDArray[Any], size: int, *, last: bool) -> NDArray[Any]:
+    """Return the lowest ``size`` bytes of the varints of ``values`` as words; in the ``last`` ones no byte follows."""
+    word = np.dtype(f"<u{size}")
+    piece = (values & 0x7F).astype(word)
+    for byte in range(1, size):
+        piece |= (values >> (7 * byte) & 0x7F).astype(word) << (8 * byte)
+    follows = int.from_bytes(b"\x80" * (size - last) + b"\x00" * last, "little")
+    piece |= word.type(follows)
+    return np.asarray(piece)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 MAGIC = 0xCED7230A
@@ -61,12 +63,20 @@ def frame(payload: bytes) -> bytes:
     return header + payload + bytes(-len(payload) % 4)
 
 
-def varint_widths(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Return how many bytes each of the unsigned ``values`` takes as a varint (1 to 10)."""
-    widths = np.ones(values.shape, np.int64)
-    limit = 7
+def word_pieces(size: int) -> Iterator[tuple[int, int]]:
+    """Cut ``size`` bytes into (offset, size) of words of 8, 4, 2 and 1 bytes."""
+    offset = 0
+    while offset < size:
+        width = 1 << min(3, (size - offset).bit_length() - 1)
+        yield offset, width
+        offset += width
+
+
+def varint_widths(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return how many bytes each of the ``values`` (>= 0) takes as a varint (1 to 10)."""
+    widths = np.ones(values.shape, np.uint8)
     largest = int(values.max(initial=0))
-    while largest >> limit:
-        widths += values >= np.uint64(1 << limit) if values.dtype == np.uint64 else values >= 1 << limit
-        limit += 7
+    for limit in range(7, 64, 7):
+        if largest >> limit:
+            widths += values >= values.dtype.type(1 << limit)
     return widths

@@ -24,7 +24,7 @@ from airflow_ll.records.parts import concatenate
 from airflow_ll.records.record_pb2 import Record  # type: ignore[attr-defined]
 from airflow_ll.records.wire import NAME, field, frame, packed
 
-FUZZ_SECONDS = float(os.environ.get("AIRFLOW_LL_FUZZ_SECONDS", "2"))
+FUZZ_SECONDS = float(os.environ.get("RECORDS_FUZZ_SECONDS", "2"))
 
 
 def record(values: Any = (), label: Any = (), *, kind: str = "float32_tensor", **tensor: Any) -> Any:

@@ -163,7 +163,7 @@ def test_a_number_beyond_float32_is_refused_where_it_stands(value: float) -> Non
         encode_records(features)
     with pytest.raises(DataError, match="The label at row 4321"):
         encode_records(np.zeros((5000, 3)), features[:, 2])
-    with pytest.raises(DataError, match="does not fit float32"):
+    with pytest.raises(DataError, match=r"The feature at row 4321, column 2 is .* does not fit float32"):
         encode_records(sp.csr_matrix(features))
 
 
@@ -175,6 +175,11 @@ def test_infinity_is_not_an_overflow() -> None:
 def test_preserve_refuses_integers_beyond_int32(value: int) -> None:
     with pytest.raises(DataError, match=r"row 1, column 0 is -?\d+, which does not fit int32"):
         encode_records(np.array([[2**31 - 1], [value]]), dtype="preserve")
+
+
+def test_masked_numbers_are_nan() -> None:
+    masked = np.ma.masked_array([[1, 2], [3, 4]], [[False, True], [False, False]])
+    np.testing.assert_array_equal(read_records(encode_records(masked)).features, [[1, np.nan], [3, 4]])
 
 
 def test_an_unknown_dtype_is_refused() -> None:
