@@ -10,7 +10,7 @@ and the predicted label. A second run of a day replaces it as a whole, so cleari
 """
 
 # TaskFlow passes XComs where a task declares values, and fills context arguments itself.
-# mypy: disable-error-code="arg-type, call-arg"
+# mypy: disable-error-code="arg-type, call-arg, index"
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
@@ -71,14 +71,15 @@ def flights_batch_scoring() -> None:
         return features.feature_matrix(data.departed(scheduled), scheduled)
 
     day = day_to_score()
-    model = LinearLearnerModelOperator(task_id="model", role=ROLE, model_data=newest_model())
+    model = LinearLearnerModelOperator(task_id="model", role=ROLE, model_data=newest_model(), multiple_outputs=True)
     transform = LinearLearnerTransformOperator(
         task_id="transform",
         model_name=model.output["model_name"],
         records=rows(day),
         instance_type="ml.m5.large",
         accept="application/jsonlines",
-        output_path=f"{PREFIX}/transforms",
+        output_path=f"{PREFIX}/scoring/{{{{ run_id }}}}",
+        multiple_outputs=True,
     )
     teardown = LinearLearnerTeardownOperator(task_id="teardown").as_teardown(setups=model)
 

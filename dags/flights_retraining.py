@@ -9,7 +9,7 @@ Every step finds its own earlier work by name, so clearing a task, retrying it o
 """
 
 # TaskFlow passes XComs where a task declares values, and fills context arguments itself.
-# mypy: disable-error-code="arg-type, call-arg"
+# mypy: disable-error-code="arg-type, call-arg, index"
 from __future__ import annotations
 
 from datetime import timedelta
@@ -84,9 +84,14 @@ def flights_retraining() -> None:
         hyperparameters={"predictor_type": "binary_classifier", "epochs": "{{ params.epochs }}"},
         instance_type="ml.m5.xlarge",
         output_path=f"{PREFIX}/models",
+        multiple_outputs=True,
     )
     deploy = LinearLearnerDeployOperator(
-        task_id="deploy", role=ROLE, model_data=train.output["model_data"], instance_type="ml.m5.large"
+        task_id="deploy",
+        role=ROLE,
+        model_data=train.output["model_data"],
+        instance_type="ml.m5.large",
+        multiple_outputs=True,
     )
     predict = LinearLearnerPredictOperator(
         task_id="predict", endpoint_name=deploy.output["endpoint_name"], features=a_few_flights()
@@ -97,7 +102,8 @@ def flights_retraining() -> None:
         records=held_out_rows(),
         instance_type="ml.m5.large",
         accept="application/jsonlines",
-        output_path=f"{PREFIX}/transforms",
+        output_path=f"{PREFIX}/transforms/{{{{ run_id }}}}",
+        multiple_outputs=True,
     )
     teardown = LinearLearnerTeardownOperator(task_id="teardown").as_teardown(setups=deploy, on_failure_fail_dagrun=True)
 
@@ -113,15 +119,22 @@ def flights_retraining() -> None:
         return figures
 
     @task(outlets=[FLIGHTS_MODEL])
-    def publish(training: dict[str, Any], figures: dict[str, Any], run_id: str, outlet_events: Any) -> dict[str, Any]:
-        """Make this model the newest one: daily scoring takes the asset's last event."""
-        report = {"run_id": run_id, "model_data": training["model_data"], **figures}
+    def publish(
+        model_data: str, figures: dict[str, Any], answers: dict[str, Any], run_id: str, outlet_events: Any
+    ) -> dict[str, Any]:
+        """Make this model the newest one, and report: daily scoring takes the asset's last event."""
+        report = {
+            "run_id": run_id,
+            "model_data": model_data,
+            "endpoint_answers": len(answers["predictions"]),
+            **figures,
+        }
         outlet_events[FLIGHTS_MODEL].extra = report
         return report
 
     checked = check_quality(transform.output["outputs"])
     [predict, transform] >> teardown
-    publish(train.output, checked)
+    publish(train.output["model_data"], checked, predict.output)
 
 
 flights_retraining()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from demo.home import database
 from demo.observer import Observer
 from demo.resources import RunResources
@@ -61,15 +59,13 @@ def show(console: Console, data_dir: Path, run_id: str, figures: dict[str, Any])
         "accuracy": f"{figures['accuracy']:.4f}; always giving the majority class: {figures['majority_accuracy']:.4f}",
         "endpoints left": str(figures["endpoints_left"]),
         "model": observer.result("train")["model_data"],
-        "predictions": "\n".join(observer.result("transform")["outputs"]),
+        "predictions": " ".join(observer.result("transform")["outputs"]),
         "time": f"{figures['total_seconds']:.0f} s: "
-        + ", ".join(f"{step} {value:.0f}" for step, value in steps.items() if value >= 1),
+        + ", ".join(f"{step} {value:.1f}" for step, value in steps.items()),
     }
-    table = Table.grid(padding=(0, 2))
-    for name, value in lines.items():
-        table.add_row(f"[bold]{name}[/]", value)
     console.print()
-    console.print(table)
+    for name, value in lines.items():
+        console.print(f"[bold]{name:<16}[/]{value}", highlight=False)
     console.print(_next(data_dir), highlight=False)
 
 

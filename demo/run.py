@@ -103,9 +103,10 @@ def _run_dag(data_dir: Path, served: runtime.Runtime, identity: RunIdentity, con
 
 
 def _load_dag() -> Any:
-    from airflow.dag_processing.dagbag import DagBag
+    from airflow.dag_processing.dagbag import BundleDagBag
 
-    bag = DagBag(home.DAGS / f"{DAG_ID}.py")
+    # As Airflow itself loads it: with the folder of the DAG files, where their helper package is, on the path.
+    bag = BundleDagBag(home.DAGS / f"{DAG_ID}.py", bundle_path=home.DAGS, bundle_name="dags-folder")
     if DAG_ID not in bag.dags:
         reasons = " ".join(str(reason).strip().splitlines()[-1] for reason in bag.import_errors.values())
         raise DemoError(f"The file {home.DAGS / DAG_ID}.py could not be loaded: {reasons}")

@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
 __all__ = ["best_model", "how_far"]
 
-CRITERION = re.compile(r"#early_stopping_criteria_metric: host=\S+ epoch=(\d+), criteria=\w+, value=(\S+)")
+CRITERION = re.compile(r"#early_stopping_criteria_metric: host=\S+ epoch=(\d+), criteria=(\w+), value=(\S+)")
 CHOSEN = re.compile(r"Best model found for hyperparameters: (\{.*\})")
 OBJECTIVE = re.compile(r"#(train|validation)_score \(\S+\) : \('\w+_objective', (\S+)\)")
 
 
 def how_far(lines: Iterable[str]) -> str:
-    """Say which epoch has ended and the best criterion so far; nothing before the first epoch's end."""
-    epochs = [(int(found[1]), float(found[2])) for line in lines if (found := CRITERION.search(line))]
+    """Say which epoch has ended and what early stopping looks at; nothing before the first epoch's end."""
+    epochs = [found for line in lines if (found := CRITERION.search(line))]
     if not epochs:
         return ""
-    return f"epoch {epochs[-1][0] + 1}, best loss {min(value for _, value in epochs):.4f}"
+    epoch, name, value = epochs[-1].groups()
+    return f"epoch {int(epoch) + 1}, {name} {float(value):.4f}"
 
 
 def best_model(lines: Iterable[str], hyperparameters: Mapping[str, str]) -> dict[str, Any]:

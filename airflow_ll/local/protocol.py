@@ -133,7 +133,7 @@ def _rest_members(
 ) -> dict[str, Any]:
     request: dict[str, Any] = {}
     for name, member in shape.members.items():
-        location, wire_name = member.serialization.get("location"), member.serialization.get("locationName", name)
+        location, wire_name = member.serialization.get("location"), member.serialization.get("name", name)
         if location == "uri":
             request[name] = unquote(uri[wire_name])
         elif location == "header" and wire_name.lower() in headers:
@@ -158,7 +158,7 @@ def encode_rest_answer(operation: OperationModel, answer: Mapping[str, Any]) -> 
     headers = {"x-amzn-requestid": _request_id()}
     for name, member in shape.members.items():
         if member.serialization.get("location") == "header" and answer.get(name) is not None:
-            headers[member.serialization["locationName"]] = str(answer[name])
+            headers[member.serialization["name"]] = str(answer[name])
     return Answer(200, bytes(answer.get(shape.serialization.get("payload", ""), b"")), headers)
 
 

@@ -23,7 +23,7 @@ def test_the_chosen_model_of_a_real_job(shared: Path) -> None:
     assert best["hyperparameters"]["learning_rate"] == 0.005
     assert best["hyperparameters"]["lr_scheduler_minimum_lr"] == 0.0001
     assert best["objective"] == pytest.approx(0.5551001572652641)
-    assert how_far(lines) == "epoch 10, best loss 0.5540"
+    assert how_far(lines) == "epoch 10, binary_classification_cross_entropy_objective 0.5540"
 
 
 def test_the_validation_channel_judges_if_there_is_one(shared: Path) -> None:
