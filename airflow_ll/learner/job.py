@@ -120,11 +120,13 @@ class TrainingJob:
     def _run_epoch(self, epoch: int) -> bool:
         """Train one epoch and judge it; return whether it was the last."""
         started, log, hp = time.time(), self._log, self._settings.hyperparameters
-        losses = self._models.train_epoch(self._batches, self._targets, self._row_weights, self._stop)
+        with np.errstate(all="ignore"):  # a model of the grid may diverge; it is never the best then
+            losses = self._models.train_epoch(self._batches, self._targets, self._row_weights, self._stop)
         self._epochs_run = epoch + 1
         self._counts.finish_epoch()
         self._log_models("train", epoch, losses)
-        name, values, validated = self._judge(epoch, losses)
+        with np.errstate(all="ignore"):
+            name, values, validated = self._judge(epoch, losses)
         for model, (loss, value) in enumerate(zip(losses, values, strict=True)):
             extra = {} if validated is None else {"validation_objective": validated[model]}
             self._record(kind="epoch", epoch=epoch, model=model, train_objective=loss, **extra, criterion=value)

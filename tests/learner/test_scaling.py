@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from airflow_ll.learner.scaling import Batches, Scaler, fit_scaler, scaler_rows
+
+ALL = {"normalize_data": True, "unbias_data": True, "normalize_label": True, "unbias_label": True}
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "wanted", "expected"),
+    [(6548, 100, 10_000, 6500), (1_144_913, 1000, 10_000, 11_000), (14, 4, 10_000, 12), (227, 200, 10_000, 200)],
+)
+def test_the_statistics_are_of_whole_batches_until_more_than_wanted(
+    rows: int, batch: int, wanted: int, expected: int
+) -> None:
+    assert scaler_rows(rows, batch, wanted) == expected
+
+
+def test_folding_back_gives_the_same_predictions(rng: np.random.Generator) -> None:
+    features = (rng.normal(size=(100, 4)) * [1, 10, 1e3, 0.1] + [0, 5, -2e3, 1]).astype(np.float32)
+    labels = (rng.normal(size=100) * 7 + 30).astype(np.float32)
+    scaler = fit_scaler(features, labels, **ALL)
+    weights = rng.normal(size=(5, 2)).astype(np.float32)
+    normalised = Batches(features, scaler, 100).read(0, 100) @ weights * scaler.label_stdev + scaler.label_mean
+    raw, bias = scaler.fold(weights)
+    np.testing.assert_allclose(features @ raw + bias, normalised, rtol=1e-4, atol=1e-3)
+
+
+def test_normalised_rows_have_mean_0_and_deviation_1(rng: np.random.Generator) -> None:
+    features = rng.normal(3, 9, size=(200, 3)).astype(np.float32)
+    rows = Batches(features, fit_scaler(features, features[:, 0], **ALL), 200).read(0, 200)
+    np.testing.assert_allclose(rows[:, :3].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(rows[:, :3].std(axis=0), 1, rtol=1e-5)
+    assert (rows[:, 3] == 1).all()
+
+
+def test_a_constant_column_stays_finite() -> None:
+    features = np.full((10, 1), 0.1, np.float32)
+    scaler = fit_scaler(features, features[:, 0], **ALL)
+    assert scaler.stdev.tolist() == [1]
+    np.testing.assert_allclose(Batches(features, scaler, 10).read(0, 10)[:, 0], 0, atol=1e-7)
+
+
+def test_what_is_switched_off_is_not_used(rng: np.random.Generator) -> None:
+    features = rng.normal(5, 2, size=(50, 2)).astype(np.float32)
+    scaler = fit_scaler(features, features[:, 0], **dict.fromkeys(ALL, False))
+    assert scaler.mean.tolist() == [0, 0]
+    assert scaler.stdev.tolist() == [1, 1]
+    assert (scaler.label_mean, scaler.label_stdev) == (0, 1)
+
+
+def test_sparse_rows_have_the_statistics_of_dense_ones() -> None:
+    features = sparse.random(300, 6, density=0.2, format="csr", random_state=1, dtype=np.float32)
+    labels = np.zeros(300, np.float32)
+    dense, thin = fit_scaler(features.toarray(), labels, **ALL), fit_scaler(features, labels, **ALL)
+    np.testing.assert_allclose(thin.mean, dense.mean, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(thin.stdev, dense.stdev, rtol=1e-5)
+    one, other = Batches(features, thin, 50).read(50, 100), Batches(features.toarray(), dense, 50).read(50, 100)
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_scalers_of_the_identity_fold_to_the_weights_themselves() -> None:
+    scaler = Scaler(np.zeros(2, np.float32), np.ones(2, np.float32))
+    raw, bias = scaler.fold(np.array([[1], [2], [3]], np.float32))
+    assert (raw.tolist(), bias.tolist()) == ([[1], [2]], [3])
