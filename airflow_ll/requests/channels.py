@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from airflow_ll.exceptions import RequestError
 from airflow_ll.records.record_sets import RecordSet
-from airflow_ll.requests.checks import S3_URI, TEXT, Spec, one_of, present, setting, text, whole
+from airflow_ll.requests.checks import CONTENT_TYPE, S3_URI, Spec, list_of, one_of, present, setting, text, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["CHANNEL_NAMES", "AnyChannel", "Channel", "FileSystemChannel", "channel_from_dict", "channel_request"]
 
@@ -35,14 +35,14 @@ class Channel(Spec):
 
     s3_data: str = setting(S3_URI)
     channel: str = setting(_NAME, "train")
-    content_type: str | None = setting(text(".+", "a content type of at most 256 characters", 256), None)
+    content_type: str | None = setting(CONTENT_TYPE, None)
     s3_data_type: str = setting(one_of("S3Prefix", "ManifestFile", "AugmentedManifestFile"), "S3Prefix")
     distribution: str = setting(_DISTRIBUTION, "FullyReplicated")
     compression_type: str | None = setting(one_of("None", "Gzip"), None)
     record_wrapper_type: str | None = setting(one_of("None", "RecordIO"), None)
     input_mode: str | None = setting(one_of("File", "Pipe", "FastFile"), None)
     shuffle_seed: int | None = setting(whole(0), None)
-    attribute_names: tuple[str, ...] = ()
+    attribute_names: Sequence[str] = setting(list_of(text(".+", "a name", 256), "names", 16), ())
     num_records: int | None = setting(whole(1), None)
     feature_dim: int | None = setting(whole(1), None)
 
@@ -59,12 +59,12 @@ class Channel(Spec):
 class FileSystemChannel(Spec):
     """A channel that reads a directory of an EFS or FSx for Lustre file system; the job needs the file system's VPC."""
 
-    file_system_id: str = setting(text("[0-9a-zA-Z][0-9a-zA-Z-]{10,}", "the id of a file system (fs-...)", 64))
+    file_system_id: str = setting(text("[0-9a-zA-Z-]{11,21}", "the id of a file system (fs-...)", 21))
     file_system_type: str = setting(one_of("EFS", "FSxLustre"))
     directory_path: str = setting(text("/.*", "an absolute path", 4096))
     file_system_access_mode: str = setting(one_of("ro", "rw"), "ro")
     channel: str = setting(_NAME, "train")
-    content_type: str | None = setting(TEXT, None)
+    content_type: str | None = setting(CONTENT_TYPE, None)
     num_records: int | None = setting(whole(1), None)
     feature_dim: int | None = setting(whole(1), None)
 

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = [
+    "CONTENT_TYPE",
     "EXPERIMENT",
     "FLAG",
+    "IMAGE",
     "INSTANCE_TYPE",
     "KMS_KEY",
     "NAME",
@@ -29,9 +31,12 @@ __all__ = [
     "Rule",
     "Spec",
     "environment",
+    "instance_of",
+    "list_of",
     "number",
     "one_of",
     "present",
+    "s3_uri",
     "setting",
     "text",
     "vpc_config",
@@ -40,6 +45,7 @@ __all__ = [
 ]
 
 _SHOWN: Final = 100
+_LINE: Final = r"[^\r\n\x85\u2028\u2029]"  # what a dot means in the API's patterns
 
 
 @dataclass(frozen=True)
@@ -112,23 +118,34 @@ def environment(entries: int, longest: int) -> Rule:
             isinstance(value, Mapping)
             and len(value) <= entries
             and all(
-                isinstance(key, str) and name.fullmatch(key) and isinstance(item, str) and len(item) <= longest
+                isinstance(key, str)
+                and name.fullmatch(key)
+                and isinstance(item, str)
+                and max(len(key), len(item)) <= longest
                 for key, item in value.items()
             )
         ),
     )
 
 
-def _strings(what: str, pattern: str, most: int) -> Rule:
-    compiled = re.compile(pattern)
+def list_of(item: Rule, what: str, most: int, least: int = 0) -> Rule:
+    """Return the rule for a list of things that each follow the rule ``item``."""
+    count = f"at most {most}" if not least else f"{least} to {most}"
     return Rule(
-        f"a list of at most {most} {what}",
-        lambda value: (
-            _is_list(value)
-            and len(value) <= most
-            and all(isinstance(item, str) and compiled.fullmatch(item) for item in value)
-        ),
+        f"a list of {count} {what}",
+        lambda value: _is_list(value) and least <= len(value) <= most and all(item.accepts(one) for one in value),
     )
+
+
+def instance_of(kind: type) -> Rule:
+    """Return the rule for a spec inside a spec."""
+    article = "an" if kind.__name__[0] in "AEIO" else "a"
+    return Rule(f"{article} {kind.__name__}", lambda value: isinstance(value, kind))
+
+
+def s3_uri(longest: int) -> Rule:
+    """Return the rule for a location in S3."""
+    return text(rf"s3://[^/\s]+(/{_LINE}*)?", "an S3 URI (s3://bucket/key)", longest)
 
 
 def _is_list(value: object) -> bool:
@@ -145,6 +162,8 @@ def _are_tags(value: Any) -> bool:
     return distinct and all(is_tag_value(tag["Value"]) for tag in value if tag["Value"])
 
 
+_NETWORK_ID: Final = text("[-0-9a-zA-Z]+", "an id", 32)
+_EXPERIMENT_NAME: Final = text("[a-zA-Z0-9](-*[a-zA-Z0-9])*", "a name", 120)
 _EXPERIMENT_MEMBERS: Final = {"ExperimentName", "TrialName", "TrialComponentDisplayName", "RunName"}
 
 NAME: Final = text(
@@ -157,23 +176,25 @@ ROLE: Final = text(
     "the ARN of an IAM role (arn:aws:iam::<account>:role/<name>)",
     2048,
 )
-S3_URI: Final = text(r"s3://[^/\s]+(/[^\r\n\x85\u2028\u2029]*)?", "an S3 URI (s3://bucket/key)", 1024)
+S3_URI: Final = s3_uri(1024)
 INSTANCE_TYPE: Final = text(r"ml\.[a-z0-9-]+\.[a-z0-9-]+", "a SageMaker instance type such as 'ml.m5.xlarge'", 64)
 KMS_KEY: Final = text("[a-zA-Z0-9:/_-]+", "the id, alias or ARN of a KMS key", 2048)
-TEXT: Final = text(".+", "a non-empty string", 1024)
+IMAGE: Final = text(r"\S+", "the URI of an image", 255)
+CONTENT_TYPE: Final = text(f"{_LINE}+", "a content type such as 'text/csv'", 256)
+TEXT: Final = text(f"{_LINE}+", "a non-empty string", 1024)
 FLAG: Final = Rule("True or False", lambda value: isinstance(value, bool))
-SUBNETS: Final = _strings("subnet ids", "[-0-9a-zA-Z]{1,32}", 16)
-SECURITY_GROUPS: Final = _strings("security group ids", "[-0-9a-zA-Z]{1,32}", 5)
+SUBNETS: Final = list_of(_NETWORK_ID, "subnet ids", 16)
+SECURITY_GROUPS: Final = list_of(_NETWORK_ID, "security group ids", 5)
 TAGS: Final = Rule(
     "a list of at most 50 tags {'Key': ..., 'Value': ...} with distinct keys, in letters, digits, spaces and _.:/=+-@",
     _are_tags,
 )
 EXPERIMENT: Final = Rule(
-    f"a dict with keys among {', '.join(sorted(_EXPERIMENT_MEMBERS))} and strings as values",
+    f"a dict with keys among {', '.join(sorted(_EXPERIMENT_MEMBERS))} and names as values",
     lambda value: (
         isinstance(value, Mapping)
         and set(value) <= _EXPERIMENT_MEMBERS
-        and all(isinstance(item, str) and item for item in value.values())
+        and all(_EXPERIMENT_NAME.accepts(item) for item in value.values())
     ),
 )
 VERBATIM: Final = Rule("a dict as the SageMaker API takes it", lambda value: isinstance(value, Mapping))

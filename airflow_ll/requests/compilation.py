@@ -15,7 +15,6 @@ from airflow_ll.requests.checks import (
     SECURITY_GROUPS,
     SUBNETS,
     TAGS,
-    VERBATIM,
     Rule,
     Spec,
     one_of,
@@ -41,7 +40,14 @@ _INPUT_SHAPE: Final = Rule(
         isinstance(value, Mapping)
         and bool(value)
         and all(isinstance(key, str) and _is_shape(shape) for key, shape in value.items())
+        and len(json.dumps(value)) <= 16384
     ),
+)
+
+
+_OPTIONS: Final = Rule(
+    "a dict of options of at most 1024 characters as JSON",
+    lambda value: isinstance(value, Mapping) and len(json.dumps(dict(value))) <= 1024,
 )
 
 
@@ -76,7 +82,7 @@ class CompilationJobSpec(Spec):
     )
     framework_version: str | None = setting(text(r"[0-9]\.[A-Za-z0-9.]+", "a version such as '1.8'", 10), None)
     compile_max_run: int = setting(whole(1), 900)
-    compiler_options: Mapping[str, Any] | None = setting(VERBATIM, None)
+    compiler_options: Mapping[str, Any] | None = setting(_OPTIONS, None)
     output_kms_key: str | None = setting(KMS_KEY, None)
     subnets: Sequence[str] = setting(SUBNETS, ())
     security_group_ids: Sequence[str] = setting(SECURITY_GROUPS, ())

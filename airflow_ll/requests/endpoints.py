@@ -12,13 +12,16 @@ from airflow_ll.requests.checks import (
     INSTANCE_TYPE,
     KMS_KEY,
     NAME,
-    S3_URI,
     TAGS,
     VERBATIM,
     Rule,
     Spec,
+    instance_of,
+    list_of,
     number,
+    one_of,
     present,
+    s3_uri,
     setting,
     text,
     whole,
@@ -42,6 +45,9 @@ __all__ = [
 _MEMORY_SIZES: Final = (1024, 2048, 3072, 4096, 5120, 6144)
 _ACCELERATOR: Final = text(r"ml\.eia[12]\.(medium|large|xlarge)", "an accelerator such as 'ml.eia2.medium'", 32)
 _TIMEOUT: Final = whole(60, 3600)
+_CAPTURED: Final = list_of(one_of("Input", "Output"), "of the modes 'Input' and 'Output'", 2, 1)
+_PART: Final = "[a-zA-Z0-9](-*[a-zA-Z0-9.])*"
+_MEDIA_TYPES: Final = list_of(text(rf"{_PART}\/{_PART}", "a media type", 256), "media types", 10)
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,6 @@ class Serverless(Spec):
     memory_size: int = setting(Rule(f"one of {_MEMORY_SIZES}", lambda value: value in _MEMORY_SIZES), 2048)
     max_concurrency: int = setting(whole(1, 200), 5)
     provisioned_concurrency: int | None = setting(whole(1, 200), None)
-
-
-_SERVERLESS: Final = Rule("a Serverless", lambda value: isinstance(value, Serverless))
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Variant(Spec):
     initial_instance_count: int = setting(whole(1), 1)
     variant_name: str = setting(NAME, "AllTraffic")
     initial_weight: float = setting(number(0, 1e9), 1.0)
-    serverless: Serverless | None = setting(_SERVERLESS, None)
+    serverless: Serverless | None = setting(instance_of(Serverless), None)
     accelerator_type: str | None = setting(_ACCELERATOR, None)
     volume_size: int | None = setting(whole(1, 512), None)
     model_data_download_timeout: int | None = setting(_TIMEOUT, None)
@@ -99,24 +102,21 @@ class DataCapture(Spec):
     :param capture: "Input", "Output" or both.
     """
 
-    destination_s3_uri: str = setting(S3_URI)
+    destination_s3_uri: str = setting(s3_uri(512))
     enable_capture: bool = setting(FLAG, True)
     sampling_percentage: int = setting(whole(0, 100), 100)
-    capture: Sequence[str] = setting(
-        Rule("a list of 'Input' and 'Output'", lambda value: bool(value) and set(value) <= {"Input", "Output"}),
-        ("Input", "Output"),
-    )
+    capture: Sequence[str] = setting(_CAPTURED, ("Input", "Output"))
     kms_key: str | None = setting(KMS_KEY, None)
-    csv_content_types: Sequence[str] = ()
-    json_content_types: Sequence[str] = ()
+    csv_content_types: Sequence[str] = setting(_MEDIA_TYPES, ())
+    json_content_types: Sequence[str] = setting(_MEDIA_TYPES, ())
 
 
 @dataclass(frozen=True)
 class AsyncInference(Spec):
     """Requests that wait in a queue and answers that go to S3."""
 
-    output_path: str = setting(S3_URI)
-    failure_path: str | None = setting(S3_URI, None)
+    output_path: str = setting(s3_uri(512))
+    failure_path: str | None = setting(s3_uri(512), None)
     kms_key: str | None = setting(KMS_KEY, None)
     success_topic: str | None = setting(text("arn:aws.*:sns:.+", "the ARN of an SNS topic", 2048), None)
     error_topic: str | None = setting(text("arn:aws.*:sns:.+", "the ARN of an SNS topic", 2048), None)
@@ -131,19 +131,10 @@ class EndpointConfigSpec(Spec):
     """
 
     endpoint_config_name: str = setting(NAME)
-    variants: Sequence[Variant] = setting(
-        Rule(
-            "a list of 1 to 10 Variants",
-            lambda value: 1 <= len(value) <= 10 and all(isinstance(item, Variant) for item in value),
-        )
-    )
+    variants: Sequence[Variant] = setting(list_of(instance_of(Variant), "Variants", 10, 1))
     kms_key: str | None = setting(KMS_KEY, None)
-    data_capture: DataCapture | None = setting(
-        Rule("a DataCapture", lambda value: isinstance(value, DataCapture)), None
-    )
-    async_inference: AsyncInference | None = setting(
-        Rule("an AsyncInference", lambda value: isinstance(value, AsyncInference)), None
-    )
+    data_capture: DataCapture | None = setting(instance_of(DataCapture), None)
+    async_inference: AsyncInference | None = setting(instance_of(AsyncInference), None)
     tags: Sequence[Mapping[str, str]] = setting(TAGS, ())
 
     def conflicts(self) -> Iterator[str]:

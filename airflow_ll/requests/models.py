@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ll.requests.checks import (
     FLAG,
+    IMAGE,
     NAME,
     ROLE,
     S3_URI,
     SECURITY_GROUPS,
     SUBNETS,
     TAGS,
-    TEXT,
     Spec,
     environment,
     present,
@@ -39,7 +39,7 @@ class ModelSpec(Spec):
 
     model_name: str = setting(NAME)
     role: str = setting(ROLE)
-    image_uri: str = setting(TEXT)
+    image_uri: str = setting(IMAGE)
     model_data: str = setting(S3_URI)
     environment: Mapping[str, str] = setting(environment(100, 1024), factory=dict)
     subnets: Sequence[str] = setting(SUBNETS, ())

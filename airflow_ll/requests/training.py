@@ -12,6 +12,7 @@ from airflow_ll.requests.channels import Channel, FileSystemChannel, channel_req
 from airflow_ll.requests.checks import (
     EXPERIMENT,
     FLAG,
+    IMAGE,
     INSTANCE_TYPE,
     KMS_KEY,
     NAME,
@@ -86,7 +87,7 @@ class TrainingJobSpec(Spec):
     hyperparameters: LinearLearnerHyperparameters = setting(_HYPERPARAMETERS)
     channels: Sequence[AnyChannel] = setting(_CHANNELS)
     output_path: str = setting(S3_URI)
-    image_uri: str = setting(TEXT)
+    image_uri: str = setting(IMAGE)
     instance_type: str = setting(INSTANCE_TYPE, "ml.m5.xlarge")
     instance_count: int = setting(whole(1), 1)
     volume_size: int = setting(whole(1), 30)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_ll.requests.checks import (
+    CONTENT_TYPE,
     EXPERIMENT,
     FLAG,
     INSTANCE_TYPE,
@@ -13,12 +14,12 @@ from airflow_ll.requests.checks import (
     NAME,
     S3_URI,
     TAGS,
-    TEXT,
-    Rule,
     Spec,
     environment,
+    instance_of,
     one_of,
     present,
+    s3_uri,
     setting,
     text,
     whole,
@@ -36,7 +37,7 @@ _FILTER: Final = text(r"\$.*", "a JSONPath that begins with '$' and has at most 
 class BatchDataCapture(Spec):
     """What a transform job keeps of its requests and answers."""
 
-    destination_s3_uri: str = setting(S3_URI)
+    destination_s3_uri: str = setting(s3_uri(512))
     kms_key: str | None = setting(KMS_KEY, None)
     generate_inference_id: bool = setting(FLAG, False)
 
@@ -62,10 +63,10 @@ class TransformJobSpec(Spec):
     data: str = setting(S3_URI)
     output_path: str = setting(S3_URI)
     data_type: str = setting(one_of("S3Prefix", "ManifestFile", "AugmentedManifestFile"), "S3Prefix")
-    content_type: str | None = setting(TEXT, None)
+    content_type: str | None = setting(CONTENT_TYPE, None)
     compression_type: str | None = setting(one_of("None", "Gzip"), None)
     split_type: str | None = setting(one_of("None", "Line", "RecordIO", "TFRecord"), None)
-    accept: str | None = setting(TEXT, None)
+    accept: str | None = setting(CONTENT_TYPE, None)
     assemble_with: str | None = setting(one_of("None", "Line"), None)
     output_kms_key: str | None = setting(KMS_KEY, None)
     instance_type: str = setting(INSTANCE_TYPE, "ml.m5.xlarge")
@@ -81,9 +82,7 @@ class TransformJobSpec(Spec):
     invocations_timeout: int | None = setting(whole(1, 3600), None)
     invocations_max_retries: int | None = setting(whole(0, 3), None)
     experiment_config: Mapping[str, str] = setting(EXPERIMENT, factory=dict)
-    data_capture: BatchDataCapture | None = setting(
-        Rule("a BatchDataCapture", lambda value: isinstance(value, BatchDataCapture)), None
-    )
+    data_capture: BatchDataCapture | None = setting(instance_of(BatchDataCapture), None)
     tags: Sequence[Mapping[str, str]] = setting(TAGS, ())
 
     def conflicts(self) -> Iterator[str]:

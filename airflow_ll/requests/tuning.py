@@ -12,6 +12,8 @@ from airflow_ll.requests.checks import (
     TAGS,
     Rule,
     Spec,
+    instance_of,
+    list_of,
     one_of,
     present,
     setting,
@@ -102,17 +104,17 @@ class TuningJobSpec(Spec):
     """
 
     tuning_job_name: str = setting(_TUNING_NAME)
-    training: TrainingJobSpec = setting(Rule("a TrainingJobSpec", lambda value: isinstance(value, TrainingJobSpec)))
+    training: TrainingJobSpec = setting(instance_of(TrainingJobSpec))
     ranges: Mapping[str, Range] = setting(_RANGES)
     objective_metric_name: str = setting(text(".+", "the name of a metric of at most 255 characters", 255))
     objective_type: str = setting(one_of("Minimize", "Maximize"), "Minimize")
     strategy: str = setting(one_of("Bayesian", "Random", "Hyperband", "Grid"), "Bayesian")
-    max_jobs: int | None = setting(whole(1, 750), 1)
-    max_parallel_jobs: int = setting(whole(1, 100), 1)
+    max_jobs: int | None = setting(whole(1), 1)
+    max_parallel_jobs: int = setting(whole(1), 1)
     max_runtime: int | None = setting(whole(120, 15768000), None)
     early_stopping_type: str = setting(one_of("Off", "Auto"), "Off")
     random_seed: int | None = setting(whole(0), None)
-    warm_start_parents: Sequence[str] = ()
+    warm_start_parents: Sequence[str] = setting(list_of(_TUNING_NAME, "names of tuning jobs", 5), ())
     warm_start_type: str = setting(one_of("IdenticalDataAndAlgorithm", "TransferLearning"), "IdenticalDataAndAlgorithm")
     autotune: bool = setting(FLAG, False)
     tags: Sequence[Mapping[str, str]] = setting(TAGS, ())

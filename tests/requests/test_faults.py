@@ -106,7 +106,7 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
         ),
         "async_inference needs instances",
     ),
-    (lambda: DataCapture("s3://b/x", capture=["Both"]), "capture must be a list of 'Input' and 'Output'"),
+    (lambda: DataCapture("s3://b/x", capture=["Both"]), "capture must be a list of 1 to 2 of the modes 'Input'"),
     (lambda: AsyncInference("s3://b/x", success_topic="topic"), "the ARN of an SNS topic"),
     (lambda: EndpointSpec("e", "-"), "endpoint_config_name must be"),
     (lambda: transform(split_type="CSV"), "'TFRecord', got 'CSV'"),
@@ -299,3 +299,51 @@ def test_flat_json_of_no_channel_is_refused(values: dict[str, Any], sentence: st
 def test_the_full_training_job_has_one_row_limit_only() -> None:
     with pytest.raises(RequestError, match="at most the 5000 rows of the train channel, got 5001: lower it"):
         full_training(hyperparameters=BINARY.replace(mini_batch_size=5001))
+
+
+CANDIDATES: list[Any] = [
+    *(-1, 0, 1, 2, 59, 60, 100, 101, 120, 200, 201, 512, 513, 1000, 1001, 3600, 3601, 21600, 21601, 10**7, 10**9),
+    *(
+        "",
+        "x",
+        "a" * 63,
+        "a" * 64,
+        "a" * 255,
+        "a" * 256,
+        "a" * 257,
+        "a" * 1025,
+        "with space",
+        "line\nfeed",
+        "航班",
+        "$.x",
+    ),
+    *("s3://b/x", "s3://b/" + "x" * 1017, "s3://b/" + "x" * 1018, "s3://b/\n", "/path", "/" + "x" * 4096, "1.8"),
+    *(
+        {"A": "b"},
+        {"A": "b" * 512},
+        {"A": "b" * 513},
+        {"A": "b" * 10240},
+        {f"A{n}": "" for n in range(17)},
+        {"A" * 513: ""},
+    ),
+    *({"ExperimentName": "e" * 121}, {"TrialName": "no spaces"}, {"data": [1] * 9}, {"x" * 20000: [1]}),
+    *([], ["x"], ["x" * 33], ["x"] * 6, ["x"] * 17, ["a b"], True, False, None, 0.5),
+]
+#: Passed on as they are.
+VERBATIM = {"deployment_config", "debug_hook_config", "profiler_config"}
+#: AWS knows a list of these, which grows; a spec only checks how they look.
+OPEN = {"instance_type", "target_instance_family", "accelerator_type", *VERBATIM}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_aws_accepts_whatever_a_setting_accepts(name: str) -> None:
+    operation, build, spec = SPECS[name]
+    refused = []
+    for one in (one for one in fields(spec) if one.name not in OPEN):
+        for value in CANDIDATES:
+            try:
+                request = build(replace(spec, **{one.name: value}))
+            except RequestError:
+                continue
+            refused += [f"{one.name}: {why}" for why in refusals(operation, request)]
+    assert refused == []
