@@ -14,7 +14,7 @@ UV_VERSION := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo up test check compose oldest bench format lock clean
+.PHONY: help demo up test check compose oldest bench format lock proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,11 @@ lock: $(STAMP) ## Refresh requirements.lock
 	@$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --exclude-newer 2026-03-01 \
 	  --no-emit-index-url --no-emit-find-links --extra sparse \
 	  --output-file requirements-oldest.lock pyproject.toml requirements-oldest.in
+
+# The oldest compiler whose output runs on every protobuf from 5.26 on.
+proto: $(STAMP) ## Regenerate records/record_pb2.py from record.proto
+	@$(BIN)/uv tool run --quiet --python 3.11 --with 'setuptools<81' --from grpcio-tools==1.63.0 \
+	  python -m grpc_tools.protoc --proto_path . --python_out . airflow_ll/records/record.proto
 
 clean: ## Remove what the targets created
 	@rm -rf $(VENV) .venvs .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
