@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_ll.records.checks import check_features, check_labels
+    from airflow_ll.records.checks import CheckedFeatures, check_features, check_labels
     from airflow_ll.records.decoder import RecordBatch, iter_records, read_records
     from airflow_ll.records.encoder import encode_records, write_records
     from airflow_ll.records.matrices import as_matrix
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
 
 _EXPORTS = {
+    "CheckedFeatures": "checks",
     "RecordBatch": "decoder",
     "RecordSet": "record_sets",
     "as_matrix": "matrices",
@@ -40,6 +41,7 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "CheckedFeatures",
     "RecordBatch",
     "RecordSet",
     "as_matrix",

@@ -19,7 +19,7 @@ OnInvalid = Literal["error", "drop"]
 _CHUNK_ELEMENTS = 1 << 17
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CheckedFeatures:
     """What passed: ``features`` (n, d), which rows they are ``kept`` (rows,) or None, and how many were ``dropped``."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Source = bytes | bytearray | memoryview | str | Path | IO[bytes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RecordBatch:
     """Rows read from records.
 
