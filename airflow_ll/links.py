@@ -24,9 +24,7 @@ class _ConsoleLink(BaseOperatorLink):
 
     def store(self, context: Any, hook: LinearLearnerHook, resource: Resource, name: str) -> None:
         """Keep the URL of the resource where Airflow's UI looks for it."""
-        url = hook.console_url(resource, name)
-        if url:
-            context["ti"].xcom_push(key=self.xcom_key, value=url)
+        context["ti"].xcom_push(key=self.xcom_key, value=hook.console_url(resource, name) or "")
 
 
 class TrainingJobLink(_ConsoleLink):
