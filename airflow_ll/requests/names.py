@@ -79,7 +79,8 @@ class TaskIdentity:
     @property
     def run_hash(self) -> str:
         """Eight hexadecimal digits that all names of this DAG run contain."""
-        return _digest(self.dag_id, self.run_id)[:_RUN_HASH_LENGTH]
+        tagged = self.as_tagged()  # so that an owner read from tags has the same
+        return _digest(tagged.dag_id, tagged.run_id)[:_RUN_HASH_LENGTH]
 
     def tags(self, fingerprint: str) -> list[dict[str, str]]:
         """Return the tags that everything created by this task carries."""
@@ -120,6 +121,8 @@ class TaskIdentity:
 def resource_name(identity: TaskIdentity, kind: str, generation: int = 0, max_length: int = 63) -> str:
     """Return the name of a resource: ``<dag>-<task>-<run hash>-<task hash>-g<generation>``.
 
+    An owner that was read from tags has the same names as the task itself.
+
     :param kind: one of :data:`KINDS`; a tuning job's name is never longer than 32 characters.
     :param generation: 0 for the first; the next one replaces a resource that failed or was asked for differently.
     :param max_length: a lower limit than SageMaker's.
@@ -129,14 +132,13 @@ def resource_name(identity: TaskIdentity, kind: str, generation: int = 0, max_le
         raise RequestError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}.")
     if generation < 0:
         raise RequestError(f"generation must be 0 or more, got {generation}.")
-    task_hash = _digest(identity.dag_id, identity.run_id, identity.task_id, identity.map_index, kind)[
-        :_TASK_HASH_LENGTH
-    ]
-    suffix = f"-{identity.run_hash}-{task_hash}-g{generation}"
+    identity = identity.as_tagged()
+    digest = _digest(identity.dag_id, identity.run_id, identity.task_id, identity.map_index, kind)
+    suffix = f"-{identity.run_hash}-{digest[:_TASK_HASH_LENGTH]}-g{generation}"
     budget = min(max_length, KINDS[kind]) - len(suffix)
     if budget < _SHORTEST_READABLE:
         raise RequestError(
-            f"max_length must be at least {len(suffix) + _SHORTEST_READABLE}, for generation {generation}, "
+            f"max_length must be at least {len(suffix) + _SHORTEST_READABLE} for generation {generation}, "
             f"got {max_length}."
         )
     return _readable(identity.dag_id, identity.task_id, budget, kind) + suffix

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from airflow_ll.hyperparameters import HYPERPARAMETERS, Kind
 from airflow_ll.requests.channels import channel_request
 from airflow_ll.requests.checks import (
     FLAG,
@@ -126,6 +127,13 @@ class TuningJobSpec(Spec):
                 f"TuningJobSpec.max_parallel_jobs must be at most max_jobs ({self.max_jobs}), "
                 f"got {self.max_parallel_jobs}: lower it."
             )
+        yield from (fault for name, one in self.ranges.items() for fault in _range_faults(name, one))
+        tuned, rows = self.ranges.get("mini_batch_size"), self.training.num_records
+        if isinstance(tuned, IntegerRange) and rows is not None and tuned.max_value > rows:
+            yield (
+                f"TuningJobSpec.ranges of mini_batch_size must end at most at the {rows} rows of the train channel, "
+                f"got {tuned.max_value}: lower it."
+            )
         if self.strategy == "Grid" and not all(isinstance(one, CategoricalRange) for one in self.ranges.values()):
             yield "TuningJobSpec.ranges must be CategoricalRange for the strategy 'Grid': list the values to try."
 
@@ -208,6 +216,18 @@ def _warm_start(spec: TuningJobSpec) -> dict[str, Any]:
         "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": name} for name in spec.warm_start_parents],
         "WarmStartType": spec.warm_start_type,
     }
+
+
+def _range_faults(name: str, one: Range) -> Iterator[str]:
+    """Yield why the service would not tune ``name`` over the range ``one``."""
+    parameter = HYPERPARAMETERS.get(name)
+    if parameter is None or parameter.tunable is None:
+        tunable = [known for known, declared in HYPERPARAMETERS.items() if declared.tunable is not None]
+        yield f"TuningJobSpec.ranges must be of tunable hyperparameters ({', '.join(tunable)}), got {name!r}."
+    elif isinstance(one, ContinuousRange) and parameter.kind is not Kind.NUMBER:
+        yield f"TuningJobSpec.ranges of {name!r}, {parameter.kind.value}, must not be a ContinuousRange: use another."
+    elif isinstance(one, IntegerRange) and parameter.kind is not Kind.INTEGER:
+        yield f"TuningJobSpec.ranges of {name!r}, {parameter.kind.value}, must not be an IntegerRange: use another."
 
 
 def _empty_range(one: ContinuousRange | IntegerRange) -> Iterator[str]:

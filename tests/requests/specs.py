@@ -259,7 +259,7 @@ def with_variant(variant: Variant) -> dict[str, Any]:
 
 
 def with_range(one: Any) -> dict[str, Any]:
-    return tuning_job(tuning(ranges={"wd": one}))
+    return tuning_job(tuning(ranges={"mini_batch_size" if isinstance(one, IntegerRange) else "wd": one}))
 
 
 DEPLOYMENT = {

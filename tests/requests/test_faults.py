@@ -125,6 +125,13 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: tuning(tuning_job_name="t" * 33), "1 to 32 letters"),
     (lambda: tuning(ranges={}), "ranges must be a dict from 1 to 30 hyperparameters"),
     (lambda: tuning(max_jobs=2, max_parallel_jobs=3), r"must be at most max_jobs \(2\), got 3"),
+    (
+        lambda: tuning(ranges={"epochs": IntegerRange(1, 9)}),
+        r"tunable hyperparameters \(.*learning_rate.*, got 'epochs'",
+    ),
+    (lambda: tuning(ranges={"use_bias": IntegerRange(0, 1)}), "must not be an IntegerRange"),
+    (lambda: tuning(ranges={"mini_batch_size": ContinuousRange(1, 9)}), "an integer, must not be a ContinuousRange"),
+    (lambda: tuning(ranges={"mini_batch_size": IntegerRange(1, 5001)}), "at most at the 5000 rows"),
     (lambda: tuning(strategy="Grid"), "ranges must be CategoricalRange for the strategy 'Grid'"),
     (lambda: ContinuousRange(1, 1), r"min_value must be below max_value \(1\), got 1"),
     (lambda: IntegerRange(1.5, 2), "min_value must be a whole number, got 1.5"),  # type: ignore[arg-type]

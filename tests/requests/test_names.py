@@ -92,6 +92,8 @@ def test_every_identity_can_be_a_tag_and_be_recognised(identity: TaskIdentity) -
     assert owner.as_tagged() == owner
     assert TaskIdentity.from_tags(owner.tags("")) == owner
     assert fingerprint_from_tags(tags) == "f" * 64
+    assert owner.run_hash == identity.run_hash
+    assert resource_name(owner, "tuning") == resource_name(identity, "tuning")
 
 
 @given(IDENTITIES, IDENTITIES)
