@@ -122,7 +122,6 @@ class TrainingJob:
         started, log, hp = time.time(), self._log, self._settings.hyperparameters
         with np.errstate(all="ignore"):  # a model of the grid may diverge; it is never the best then
             losses = self._models.train_epoch(self._batches, self._targets, self._row_weights, self._stop)
-        self._epochs_run = epoch + 1
         self._counts.finish_epoch()
         self._log_models("train", epoch, losses)
         with np.errstate(all="ignore"):
@@ -130,6 +129,7 @@ class TrainingJob:
         for model, (loss, value) in enumerate(zip(losses, values, strict=True)):
             extra = {} if validated is None else {"validation_objective": validated[model]}
             self._record(kind="epoch", epoch=epoch, model=model, train_objective=loss, **extra, criterion=value)
+        self._epochs_run = epoch + 1
         improved = self._stopping.observe(epoch, values)
         log.criterion(epoch, name, abs(float(np.nanmin(values))) if not np.isnan(values).all() else math.nan)
         if improved:
@@ -152,7 +152,7 @@ class TrainingJob:
         channel, settings = self._channels.get("validation"), self._settings
         if channel is None:
             return self._objective, losses, None
-        evaluation = Evaluation(settings, channel.features, channel.labels, self._scaler, self._weights)
+        evaluation = Evaluation(settings, channel.features, channel.labels, self._scaler, self._weights, self._stop)
         if not (settings.binary and settings.criterion.calibrates):
             objectives = evaluation.objective(self._models.weights)
             self._log_models("validation", epoch, objectives)
@@ -166,6 +166,8 @@ class TrainingJob:
         sample = self._calibration_rows(len(labels))
         values = np.full(scores.shape[1], np.nan)
         for model in np.flatnonzero(np.isfinite(scores).all(axis=0)):
+            if self._stop():
+                raise Stopped
             column = np.ascontiguousarray(scores[:sample, model])
             values[model] = -calibrate(column, labels[:sample], self._settings.criterion).value
         return values

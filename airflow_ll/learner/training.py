@@ -132,18 +132,34 @@ class Evaluation:
         (n, d), raw.
     labels : ndarray of float32
         (n,), raw.
+    scaler : Scaler
+        Of the train channel.
+    weights : RowWeights
+        Of the train channel.
+    stop : callable
+        Asked before every batch.
     """
 
-    def __init__(self, settings: Settings, features: Any, labels: Array, scaler: Scaler, weights: RowWeights) -> None:
-        self._settings, self._scaler, self.labels = settings, scaler, labels
+    def __init__(
+        self,
+        settings: Settings,
+        features: Any,
+        labels: Array,
+        scaler: Scaler,
+        weights: RowWeights,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._settings, self._scaler, self._stop = settings, scaler, stop
         self._batches = Batches(features, scaler, min(int(settings.hyperparameters.mini_batch_size), len(labels)))
         self._targets = settings.loss.targets(labels)
         self._row_weights = weights.rows(labels)
 
-    def scores(self, weights: Array) -> Iterator[tuple[int, int, Array]]:
+    def _scores(self, weights: Array) -> Iterator[tuple[int, int, Array]]:
         """Yield (start, stop, scores in label space) of every batch, the last one shorter."""
         size, rows = self._batches.size, self._batches.rows
         for start in range(0, rows, size):
+            if self._stop():
+                raise Stopped
             stop = min(start + size, rows)
             scores = self._batches.read(start, stop) @ weights
             scores *= np.float32(self._scaler.label_stdev)
@@ -151,10 +167,16 @@ class Evaluation:
             yield start, stop, scores
 
     def objective(self, weights: Array, keep: Array | None = None) -> NDArray[np.float64]:
-        """Return the mean loss of every model over all rows, (K,); fill ``keep``, (n, K), with the scores if given."""
+        """Return the mean loss of every model over all rows, (K,); fill ``keep``, (n, K), with the scores if given.
+
+        Raises
+        ------
+        Stopped
+            ``stop`` said so.
+        """
         count = weights.shape[1] // self._settings.classes
         total = np.zeros(count)
-        for start, stop, scores in self.scores(weights):
+        for start, stop, scores in self._scores(weights):
             if keep is not None:
                 keep[start:stop] = scores
             losses = np.empty((stop - start, count), np.float32)
