@@ -35,11 +35,20 @@ class Observer:
 
     def __init__(self, database: Path, run_id: str) -> None:
         self.database, self.run_id = database, run_id
+        self._earlier: set[str] = set()
+
+    def forget_earlier(self) -> None:
+        """Leave out the tasks as an earlier process left them: the run is about to begin anew under the same id."""
+        self._earlier = {row[0] for row in self._query("SELECT id FROM task_instance")}
 
     def tasks(self) -> dict[str, TaskState]:
         """Return the tasks by id; empty before the run exists."""
-        rows = self._query("SELECT task_id, state, start_date, end_date FROM task_instance")
-        return {task_id: TaskState(task_id, state or "waiting", _seconds(*dates)) for task_id, state, *dates in rows}
+        rows = self._query("SELECT id, task_id, state, start_date, end_date FROM task_instance")
+        return {
+            task_id: TaskState(task_id, state or "waiting", _seconds(*dates))
+            for key, task_id, state, *dates in rows
+            if key not in self._earlier
+        }
 
     def result(self, task_id: str) -> Any:
         """Return what the task returned; None if it returned nothing."""

@@ -78,7 +78,7 @@ class Progress:
             self._update(self._observer.tasks())
         if self._tasks.get("train", TaskState("train", "", None)).state in RUNNING:
             with contextlib.suppress(BotoCoreError, ClientError):
-                self._note = how_far(self._resources.training_log())
+                self._note = how_far(self._resources.training_log_end())
 
     def _update(self, found: Mapping[str, TaskState]) -> None:
         for task_id in self._tasks:

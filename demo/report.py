@@ -48,17 +48,18 @@ def write(path: Path, figures: dict[str, Any]) -> None:
 def show(console: Console, data_dir: Path, run_id: str, figures: dict[str, Any]) -> None:
     """Print what was uploaded, trained, chosen and scored, where it is, and what to type next."""
     observer = Observer(database(data_dir), run_id)
+    training = observer.result("train")
     best, steps = figures["best_model"], figures["seconds"]
     chosen = ", ".join(f"{name} {value}" for name, value in best["hyperparameters"].items())
     lines = {
         "uploaded": f"{figures['rows_uploaded']:,} flights as record sets",
-        "trained": f"{_count(figures['training_jobs'], 'training job')} in {steps['train']:.0f} s",
+        "trained": f"{_count(figures['training_jobs'], 'training job')} in {training['training_time_in_seconds']} s",
         "chosen": f"model {best['index']}, objective {best['objective']:.4f} ({chosen})",
         "scored": f"{figures['predictions']:,} flights of the held-out month by batch transform",
         "AUC": f"{figures['auc']:.4f}",
         "accuracy": f"{figures['accuracy']:.4f}; always giving the majority class: {figures['majority_accuracy']:.4f}",
         "endpoints left": str(figures["endpoints_left"]),
-        "model": observer.result("train")["model_data"],
+        "model": training["model_data"],
         "predictions": " ".join(observer.result("transform")["outputs"]),
         "time": f"{figures['total_seconds']:.0f} s: "
         + ", ".join(f"{step} {value:.1f}" for step, value in steps.items()),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_ll.local import boto_session
 from airflow_ll.requests.names import TaskIdentity
 from demo.identity import DAG_ID
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 __all__ = ["RunResources"]
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+LAST_LINES = 200
 
 
 class RunResources:
@@ -37,22 +35,24 @@ class RunResources:
         found = self._sagemaker.list_endpoints(NameContains=self._hash)
         return [endpoint["EndpointName"] for endpoint in found["Endpoints"]]
 
-    def _log_lines(self, name: str) -> Iterator[str]:
-        """Yield what the job has logged so far."""
-        streams = self._logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/")["logStreams"]
-        for stream in streams:
-            yield from self._stream_lines(stream["logStreamName"])
-
-    def _stream_lines(self, stream: str) -> Iterator[str]:
-        token: dict[str, str] = {}
-        while True:
-            page = self._logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, **token)
-            yield from (event["message"] for event in page["events"])
-            if not page["events"] or page["nextForwardToken"] == token.get("nextToken"):
-                return
-            token = {"nextToken": page["nextForwardToken"]}
-
     def training_log(self) -> list[str]:
-        """Return what the newest training job has logged so far."""
+        """Return all that the newest training job has logged so far."""
+        lines: list[str] = []
+        for where in self._log_streams():
+            where |= {"startFromHead": True}
+            while (page := self._logs.get_log_events(**where))["nextForwardToken"] != where.get("nextToken"):
+                lines += (event["message"] for event in page["events"])
+                where["nextToken"] = page["nextForwardToken"]
+        return lines
+
+    def training_log_end(self) -> list[str]:
+        """Return the last lines of the newest training job, some epochs' worth."""
+        pages = [self._logs.get_log_events(**where, limit=LAST_LINES) for where in self._log_streams()]
+        return [event["message"] for page in pages for event in page["events"]]
+
+    def _log_streams(self) -> list[dict[str, Any]]:
         jobs = self.training_jobs()
-        return list(self._log_lines(jobs[0])) if jobs else []
+        if not jobs:
+            return []
+        found = self._logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{jobs[0]}/")
+        return [{"logGroupName": LOG_GROUP, "logStreamName": one["logStreamName"]} for one in found["logStreams"]]

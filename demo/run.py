@@ -41,8 +41,9 @@ def run(data_dir: Path) -> int:
         os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = runtime.connection(served.url)
         home.migrate(data_dir)
         runtime.create_bucket(served.url)
+        dag = _load_dag()
         seconds = {"start": time.monotonic() - began}
-        _run_dag(data_dir, served, identity, console)
+        _run_dag(dag, data_dir, served, identity, console)
         figures = report.collect(data_dir, served.url, identity.run_id, seconds)
         figures["total_seconds"] = round(time.monotonic() - began, 1)
         report.write(data_dir / "demo.json", figures)
@@ -76,15 +77,15 @@ def _quiet(log: Path) -> Iterator[Console]:
             os.close(original)
 
 
-def _run_dag(data_dir: Path, served: runtime.Runtime, identity: RunIdentity, console: Console) -> None:
+def _run_dag(dag: Any, data_dir: Path, served: runtime.Runtime, identity: RunIdentity, console: Console) -> None:
     from demo.progress import Progress
     from demo.resources import RunResources
 
-    dag = _load_dag()
     failures: dict[str, str] = {}
     for task in dag.tasks:
         task.on_failure_callback = [_remember(failures)]
     observer = Observer(home.database(data_dir), identity.run_id)
+    observer.forget_earlier()
     progress = Progress(console, observer, RunResources(served.url, identity.run_id), dag.task_ids)
 
     def stop() -> None:
