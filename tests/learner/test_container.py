@@ -229,6 +229,56 @@ def test_a_tree_without_configuration_is_the_platform_s(container: Container) ->
     _fails(container, "hyperparameters.json", code=3)
 
 
+def test_a_divergence_of_all_models_is_the_algorithm_s(
+    container: Container, rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    container.put_records("train", rows[0], rows[0][:, 0])
+    container.configure(
+        {"train": ""}, predictor_type="regressor", mini_batch_size=10, optimizer="sgd", learning_rate=1e9
+    )
+    assert container.train() == 1
+    assert container.failure.startswith("Algorithm Error: Training diverged")
+
+
+def test_a_model_that_diverges_is_never_the_best(container: Container, rows: tuple[np.ndarray, np.ndarray]) -> None:
+    container.put_records("train", rows[0], rows[0][:, 0])
+    container.configure({"train": ""}, predictor_type="regressor", mini_batch_size=10, optimizer="sgd", epochs=40)
+    assert container.train() == 0
+    diverged = {entry["model"] for entry in container.metrics("epoch") if entry["train_objective"] is None}
+    assert diverged  # wd 100 at learning rate 0.1 does not converge
+    assert container.metrics("result")[0]["best_model"] not in diverged
+
+
+def test_calibration_looks_at_no_more_rows_than_it_is_told(
+    container: Container, rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    features, labels = rows
+    labels = np.where(np.arange(100) < 20, labels, 1 - labels).astype(np.float32)  # the rest contradicts
+    container.put_records("train", features, rows[1])
+    container.put_records("validation", features, labels)
+    container.configure({"train": "", "validation": ""}, **BINARY, num_calibration_samples=20)
+    assert container.train() == 0
+    assert min(entry["criterion"] for entry in container.metrics("epoch")) < -0.9
+    assert container.scores("validation")["binary_classification_accuracy"] < 0.5
+
+
+def test_the_test_channel_is_scored_too(container: Container, rows: tuple[np.ndarray, np.ndarray]) -> None:
+    for channel in ("train", "validation", "test"):
+        container.put_records(channel, *rows)
+    container.configure({"train": "", "validation": "", "test": ""}, **BINARY)
+    assert container.train() == 0
+    assert container.scores("test") == container.scores("validation")
+
+
+@pytest.mark.parametrize("module", ["container", "serving", "payloads"])
+def test_the_learner_needs_neither_airflow_nor_an_aws_client(module: str) -> None:
+    heavy = ["airflow", "boto3", "botocore", "scipy", "starlette", "uvicorn", "pyarrow"]
+    heavy += ["google.protobuf"] if module == "payloads" else []
+    code = f"import sys, airflow_ll.learner.{module}; sys.exit(','.join(m for m in {heavy!r} if m in sys.modules) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def _start(container: Container) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "airflow_ll", "train", "--root", str(container.root), "--seed", "1"],
