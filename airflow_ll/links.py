@@ -14,17 +14,20 @@ __all__ = ["EndpointLink", "TrainingJobLink", "TransformJobLink"]
 
 
 class _ConsoleLink(BaseOperatorLink):
-    """A link that the task stores when its resource exists, so that it works while the task runs."""
+    """A link that the task stores when its resource exists, so that it works while the task runs.
+
+    Airflow asks for it once more when the task has ended, in the same process, and then reads what is stored.
+    """
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the stored URL; empty for a resource that the AWS console does not show."""
-        from airflow.providers.common.compat.sdk import XCom
+        """Return the URL; empty when there is no resource, or none that the AWS console shows."""
+        return getattr(operator, "console_url", "")
 
-        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
-
-    def store(self, context: Any, hook: LinearLearnerHook, resource: Resource, name: str) -> None:
-        """Keep the URL of the resource where Airflow's UI looks for it."""
-        context["ti"].xcom_push(key=self.xcom_key, value=hook.console_url(resource, name) or "")
+    def store(self, context: Any, hook: LinearLearnerHook, resource: Resource, name: str) -> str:
+        """Keep the URL of the resource where Airflow's UI looks for it, and return it."""
+        url = hook.console_url(resource, name) or ""
+        context["ti"].xcom_push(key=self.xcom_key, value=url)
+        return url
 
 
 class TrainingJobLink(_ConsoleLink):

@@ -114,6 +114,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         self.stop_on_kill = on_kill == "stop"
         self.if_exists = if_exists
         self.facts: dict[str, Any] = {}  # what the result needs beside the description
+        self.console_url = ""
         self._at_work: str | None = None
 
     # What a capability says about itself.
@@ -150,6 +151,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         """Go on after the trigger's event."""
         name, self.facts = event["name"], event["facts"]
         self._prepare_kill(name)
+        self.console_url = self.link.store(context, self.hook, self.resource, name)
         if event["status"] == "error":
             raise (AirflowException if event["retryable"] else AirflowFailException)(event["message"])
         if event["status"] == "timeout":
@@ -158,7 +160,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         return self._settle(context, name, self._describe(name), event["adopted"], renewed=event["renewed"])
 
     def _follow(self, context: Any, job: Ensured, *, renewed: bool) -> dict[str, Any]:
-        self.link.store(context, self.hook, self.resource, job.name)
+        self.console_url = self.link.store(context, self.hook, self.resource, job.name)
         if not self.wait_for_completion:
             return self.result(self._describe(job.name), adopted=job.adopted)
         if self.deferrable:

@@ -18,7 +18,10 @@ class LinearLearnerTeardownOperator(LinearLearnerOperator):
     """Delete the endpoints, endpoint configs and models that this DAG run has created, in this order.
 
     They are found by the run's hash in their names and by their tags, so it does not matter how far the tasks before
-    have come. Deleting what is gone is a success. Use it as ``teardown.as_teardown(setups=deploy)``.
+    have come. Deleting what is gone is a success.
+
+    Use it as ``teardown.as_teardown(setups=training)``: Airflow runs a teardown only when one of its setups has
+    succeeded, so the setup is the task before the deployment, not the deployment, which may fail half-way.
 
     :param endpoint_name: also this endpoint of the DAG, whichever run created it, with its endpoint config and models.
     """

@@ -19,6 +19,8 @@ RUNS_A_DAG = [
     pytest.mark.xdist_group("airflow"),
     # of the API server that dag.test() starts in this process
     pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`"),
+    # of Airflow, about a run of a DAG that was edited
+    pytest.mark.filterwarnings("ignore:Multiple rows returned with uselist=False"),
 ]
 BUNDLE = "tests"
 BUCKET = "operators"

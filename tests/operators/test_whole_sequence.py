@@ -67,7 +67,7 @@ def whole(dag_id: str, rows: str, location: str, *, deferrable: bool) -> Any:
             poll_interval=1,
             deferrable=deferrable,
         )
-        teardown = LinearLearnerTeardownOperator(task_id="teardown").as_teardown(setups=deployment)
+        teardown = LinearLearnerTeardownOperator(task_id="teardown").as_teardown(setups=training)
         training >> deployment >> [predictions, transform] >> teardown
     return dag
 
