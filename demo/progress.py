@@ -45,7 +45,11 @@ class Progress:
         self._tasks = {task_id: TaskState(task_id, "waiting", None) for task_id in task_ids}
         self._spinner = Spinner("dots")
         self._note = ""
-        self._live = Live(console=console, get_renderable=self._table) if console.is_terminal else None
+        self._live = (
+            Live(console=console, get_renderable=self._table, redirect_stdout=False, redirect_stderr=False)
+            if console.is_terminal
+            else None
+        )
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
 

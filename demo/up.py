@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -22,8 +24,6 @@ from demo.progress import Progress
 from demo.resources import RunResources
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from demo.identity import RunIdentity
 
 __all__ = ["up"]
@@ -84,6 +84,8 @@ def _choose_port(wanted: int | None) -> int:
 
 def _start_airflow(data_dir: Path, port: int) -> services.Service:
     env = os.environ | {
+        # standalone starts its parts by the command "airflow"
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
