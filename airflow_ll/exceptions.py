@@ -12,7 +12,8 @@
     ├── ResourceConflictError               the name is taken by somebody else's resource
     └── JobError                            a SageMaker job or endpoint did not end well
         ├── JobFailedError                  it failed; ``retryable`` says whether another attempt can help
-        └── JobStoppedError                 it was stopped, or ran into its time limit
+        ├── JobStoppedError                 it was stopped, or ran into its time limit
+        └── JobTimeoutError                 it did not end within the time that a task waits
 
 Messages are sentences: what is wrong and where, what is allowed, what was given, what to do.
 """
@@ -31,6 +32,7 @@ __all__ = [
     "JobError",
     "JobFailedError",
     "JobStoppedError",
+    "JobTimeoutError",
     "LinearLearnerError",
     "MissingExtraError",
     "RecordFormatError",
@@ -97,3 +99,7 @@ class JobFailedError(JobError):
 
 class JobStoppedError(JobError):
     """The job was stopped by somebody or by its StoppingCondition."""
+
+
+class JobTimeoutError(JobError):
+    """The job or endpoint did not end within the time that a task waits for it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_ll.exceptions import JobFailedError, JobStoppedError, LinearLearnerError
+from airflow_ll.exceptions import JobFailedError, JobStoppedError, JobTimeoutError, LinearLearnerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ def airflow_failure(error: Exception, *, aws_conn_id: str | None) -> AirflowExce
     """
     if isinstance(error, JobFailedError):
         return AirflowException(str(error)) if error.retryable else AirflowFailException(str(error))
-    if isinstance(error, JobStoppedError):
+    if isinstance(error, (JobStoppedError, JobTimeoutError)):
         return AirflowException(str(error))
     if isinstance(error, LinearLearnerError):
         return AirflowFailException(str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.exceptions import JobFailedError, JobStoppedError
+from airflow_ll.exceptions import JobFailedError, JobStoppedError, JobTimeoutError
 from airflow_ll.hooks.failures import is_transient
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.hooks.resources import Resource
 
-__all__ = ["DEFAULT_POLL_INTERVAL", "Looks", "WaitTimeoutError", "outcome", "wait_until_ended", "wait_until_gone"]
+__all__ = ["DEFAULT_POLL_INTERVAL", "Looks", "outcome", "wait_until_ended", "wait_until_gone"]
 
 DEFAULT_POLL_INTERVAL = 15.0
 """The longest pause between two looks, in seconds."""
@@ -24,10 +24,6 @@ _GROWTH = 1.5
 _FORGIVEN_SECONDS = 600.0
 # What the data, the settings or the permissions cause, another attempt would meet again.
 _FINAL_REASONS = ("clienterror", "customer error", "validationexception", "accessdenied", "access denied")
-
-
-class WaitTimeoutError(JobFailedError):
-    """The resource did not reach its end within the time that the caller gave it."""
 
 
 class Looks:
@@ -87,7 +83,7 @@ def wait_until_ended(
 ) -> dict[str, Any]:
     """Look until the resource has ended, well or not, and return its last description.
 
-    :param timeout: seconds until :class:`WaitTimeoutError`.
+    :param timeout: seconds until :class:`JobTimeoutError`.
     :param after_look: called after every look, the last one too.
     :raises JobFailedError: it vanished.
     """
@@ -106,7 +102,7 @@ def wait_until_ended(
             if not resource.is_running(description):
                 return description
         if time.monotonic() > deadline:
-            raise WaitTimeoutError(timeout_message(resource, name, timeout))
+            raise JobTimeoutError(timeout_message(resource, name, timeout))
         time.sleep(looks.pause())
 
 
@@ -126,4 +122,4 @@ def wait_until_gone(hook: LinearLearnerHook, resource: Resource, name: str, *, t
         except Exception as error:  # Looks.failed raises what it does not forgive
             looks.failed(error)
         time.sleep(looks.pause())
-    raise WaitTimeoutError(f"The {resource.title} {name!r} still exists {timeout:.0f} seconds after its deletion.")
+    raise JobTimeoutError(f"The {resource.title} {name!r} still exists {timeout:.0f} seconds after its deletion.")

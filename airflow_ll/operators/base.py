@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, conf
 
-from airflow_ll.exceptions import JobFailedError
+from airflow_ll.exceptions import JobFailedError, JobTimeoutError, RequestError
 from airflow_ll.hooks.connected import Connected
 from airflow_ll.hooks.failures import clear_failures
-from airflow_ll.hooks.waiting import DEFAULT_POLL_INTERVAL, WaitTimeoutError, outcome, timeout_message, wait_until_ended
+from airflow_ll.hooks.waiting import DEFAULT_POLL_INTERVAL, outcome, timeout_message, wait_until_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from airflow_ll.requests.names import TaskIdentity
     from airflow_ll.triggers.base import LinearLearnerTrigger
 
-__all__ = ["LinearLearnerJobOperator", "LinearLearnerOperator", "OnKill", "iso_times"]
+__all__ = ["LinearLearnerJobOperator", "LinearLearnerOperator", "OnKill", "iso_times", "specify"]
 
 OnKill = Literal["stop", "leave"]
+
+_Spec = TypeVar("_Spec")
 
 
 class LinearLearnerOperator(Connected, BaseOperator):
@@ -156,7 +159,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
             raise (AirflowException if event["retryable"] else AirflowFailException)(event["message"])
         if event["status"] == "timeout":
             self._give_up(name)
-            raise WaitTimeoutError(timeout_message(self.resource, name, self._timeout))
+            raise JobTimeoutError(timeout_message(self.resource, name, self._timeout))
         return self._settle(context, name, self._describe(name), event["adopted"], renewed=event["renewed"])
 
     def _follow(self, context: Any, job: Ensured, *, renewed: bool) -> dict[str, Any]:
@@ -200,7 +203,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
                 poll_interval=self.poll_interval,
                 after_look=self.after_look(name),
             )
-        except WaitTimeoutError:
+        except JobTimeoutError:
             self._give_up(name)
             raise
 
@@ -251,6 +254,19 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
             self.stop_paid(name)
         except Exception as error:
             self.log.warning("The %s %s could not be stopped: %s", self.resource.title, name, error)
+
+
+def specify(kind: Callable[..., _Spec], **settings: Any) -> _Spec:
+    """Return the spec with these settings.
+
+    :raises RequestError: for a setting that it does not have, or a wrong one.
+    """
+    known = [field.name for field in fields(cast("Any", kind))]
+    unknown = sorted(settings.keys() - set(known))
+    if unknown:
+        name = kind.__name__
+        raise RequestError(f"{name} has no {', '.join(unknown)}: its fields are {', '.join(known)}.")
+    return kind(**settings)
 
 
 def iso_times(description: Mapping[str, Any], **keys: str) -> dict[str, str]:

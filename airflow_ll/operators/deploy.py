@@ -9,7 +9,7 @@ from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import is_not_found
 from airflow_ll.hooks.resources import ENDPOINT, ENDPOINT_CONFIG
 from airflow_ll.links import EndpointLink
-from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
+from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times, specify
 from airflow_ll.operators.model import ModelArguments
 
 if TYPE_CHECKING:
@@ -91,15 +91,15 @@ class LinearLearnerDeployOperator(LinearLearnerJobOperator, ModelArguments):
             "initial_instance_count": int(self.initial_instance_count),
         }
         if self.serverless:
-            where = {"serverless": Serverless(**self.serverless)}
-        variant = Variant(model_name=model_name, **where, **(self.variant_options or {}))
+            where = {"serverless": specify(Serverless, **self.serverless)}
+        variant = specify(Variant, model_name=model_name, **where, **(self.variant_options or {}))
 
         def build(name: str) -> dict[str, Any]:
             return endpoint_config(
                 EndpointConfigSpec(
                     endpoint_config_name=name,
                     variants=[variant],
-                    data_capture=DataCapture(**self.data_capture) if self.data_capture else None,
+                    data_capture=specify(DataCapture, **self.data_capture) if self.data_capture else None,
                     tags=self.hook.default_tags(self.tags),
                 )
             )

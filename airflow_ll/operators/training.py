@@ -8,7 +8,7 @@ from airflow_ll.exceptions import HyperparameterError
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.resources import TRAINING_JOB
 from airflow_ll.links import TrainingJobLink
-from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
+from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times, specify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -120,11 +120,8 @@ class LinearLearnerTrainingOperator(LinearLearnerJobOperator):
         def build(name: str) -> dict[str, Any]:
             from airflow_ll.requests import TrainingJobSpec, training_job
 
-            return training_job(TrainingJobSpec(training_job_name=name, **settings))
+            return training_job(specify(TrainingJobSpec, training_job_name=name, **settings))
 
-        build("check")  # every fault of the settings is told before anything is asked of AWS
-        settings["role"] = self.hook.role_arn(self.role)
-        settings["output_path"] = self.hook.location(self.output_path, default="")
         return self.ensure(
             TRAINING_JOB, task_identity(context), build, name=self.training_job_name, if_exists=self.if_exists
         )
@@ -134,10 +131,10 @@ class LinearLearnerTrainingOperator(LinearLearnerJobOperator):
 
         records = self.records if isinstance(self.records, (list, tuple)) else [self.records]
         return {
-            "role": "arn:aws:iam::123456789012:role/checked-later",
-            "hyperparameters": self._rendered_hyperparameters(),
+            "hyperparameters": self._rendered_hyperparameters(),  # their faults are told before AWS is asked anything
             "channels": [_channel(one) for one in records],
-            "output_path": self.output_path or "s3://default-bucket/",
+            "role": self.hook.role_arn(self.role),
+            "output_path": self.hook.location(self.output_path, default=""),
             "image_uri": self.image_uri or image_uri(self.hook.region),
             "instance_type": self.instance_type,
             "instance_count": int(self.instance_count),
@@ -232,4 +229,4 @@ def _channel(records: Any) -> Any:
         return records
     if "num_records" in records and "content_type" not in records:
         return RecordSet.from_dict(records)
-    return Channel(**records)
+    return specify(Channel, **records)

@@ -8,7 +8,7 @@ from airflow_ll.exceptions import RequestError
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.resources import TRANSFORM_JOB
 from airflow_ll.links import TransformJobLink
-from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
+from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times, specify
 from airflow_ll.operators.model import ModelArguments
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
             from airflow_ll.requests import TransformJobSpec, transform_job
 
             output = self.hook.location(self.output_path, default=name)
-            return transform_job(TransformJobSpec(transform_job_name=name, output_path=output, **settings))
+            return transform_job(specify(TransformJobSpec, transform_job_name=name, output_path=output, **settings))
 
         return self.ensure(TRANSFORM_JOB, identity, build, name=self.transform_job_name, if_exists=self.if_exists)
 

@@ -165,3 +165,19 @@ def test_a_customer_error_of_the_job_is_not_retried(
     assert ran.states == {"upload": "success", "train": "failed"}
     assert "AirflowFailException: The training job" in capsys.readouterr().out
     assert len(calls(aws, "CreateTrainingJob", dag_id.replace("_", "-"))) == 1
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones(
+    aws: Runtime, dag_id: str, location: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with DAG(dag_id) as dag:
+        LinearLearnerTrainingOperator(
+            task_id="train",
+            role=ROLE,
+            records=RECORDS,
+            output_path=location,
+            hyperparameters={"predictor_type": "regressor"},
+            job_options={"volume_kms": "key"},
+        )
+    assert run_dag(dag).states == {"train": "failed"}
+    assert "TrainingJobSpec has no volume_kms: its fields are training_job_name," in capsys.readouterr().out
