@@ -6,14 +6,14 @@ day on which it may start.
 
 The result is one Parquet object a day, `flights/scores/date=2013-12-01/scores.parquet`: the flights' keys, the score
 and the predicted label. A second run of a day replaces it as a whole, so clearing and backfilling are safe:
-`airflow backfill create --dag-id flights_batch_scoring --from-date 2026-12-01 --to-date 2026-12-31`.
+`airflow backfill create --dag-id flights_batch_scoring --from-date 2013-12-01 --to-date 2013-12-31`.
 """
 
 # TaskFlow passes XComs where a task declares values, and fills context arguments itself.
 # mypy: disable-error-code="arg-type, call-arg, index"
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
@@ -37,7 +37,7 @@ PREFIX = "s3://{{ params.bucket }}/flights"
 
 @dag(
     schedule="@daily",
-    start_date=datetime(2026, 1, 1),  # noqa: DTZ001 - Airflow reads it in its default time zone
+    start_date=datetime(data.YEAR, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=2,
     params=PARAMS,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from demo.errors import DemoError
 
@@ -18,10 +20,10 @@ def main() -> int:
         if arguments.mode == "up":
             from demo.up import up
 
-            return up(arguments.data_dir.resolve(), port=arguments.port)
+            return up(arguments.data_dir.resolve(), arguments.conf, port=arguments.port)
         from demo.run import run
 
-        return run(arguments.data_dir.resolve())
+        return run(arguments.data_dir.resolve(), arguments.conf)
     except DemoError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -35,7 +37,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("mode", nargs="?", choices=["run", "up"], default="run", help="up: with Airflow's UI")
     parser.add_argument("--data-dir", type=Path, required=True, help="where everything of the demo is kept")
     parser.add_argument("--port", type=int, default=None, help="the UI's port (default: 8080, or a free one)")
+    parser.add_argument("--conf", type=_params, default=None, help="params of the DAG as JSON, as of airflow dags test")
     return parser.parse_args()
+
+
+def _params(text: str) -> dict[str, Any]:
+    try:
+        params = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be JSON: {error}") from None
+    if not isinstance(params, dict):
+        raise argparse.ArgumentTypeError('must be a JSON object, for instance {"epochs": 5}')
+    return params
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,10 @@ DAG_ID = "flights_retraining"
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """One run of the DAG. ``continued``: an earlier process has begun it."""
+    """One run of the DAG and its params. ``continued``: an earlier process has begun it."""
 
     logical_date: str
+    conf: dict[str, Any] = field(default_factory=dict)
     continued: bool = False
 
     @property
@@ -60,15 +61,19 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def next_run(data_dir: Path) -> RunIdentity:
-    """Return the run to continue, or a new one, and remember it."""
+def next_run(data_dir: Path, conf: dict[str, Any] | None = None) -> RunIdentity:
+    """Return the run to continue, or a new one, and remember it.
+
+    :param conf: params of the DAG; without them an unfinished run keeps its own.
+    """
     path = data_dir / "state.json"
     state: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"finished": True}
-    if not state["finished"]:
-        return RunIdentity(state["logical_date"], continued=True)
-    new = RunIdentity(datetime.now(UTC).replace(microsecond=0).isoformat())
-    _write(data_dir, new, finished=False)
-    return new
+    if state["finished"]:
+        run = RunIdentity(datetime.now(UTC).replace(microsecond=0).isoformat(), conf or {})
+    else:
+        run = RunIdentity(state["logical_date"], state["conf"] if conf is None else conf, continued=True)
+    _write(data_dir, run, finished=False)
+    return run
 
 
 def finish(data_dir: Path, run: RunIdentity) -> None:
@@ -77,7 +82,7 @@ def finish(data_dir: Path, run: RunIdentity) -> None:
 
 
 def _write(data_dir: Path, run: RunIdentity, *, finished: bool) -> None:
-    state = {"logical_date": run.logical_date, "run_id": run.run_id, "finished": finished}
+    state = {"run_id": run.run_id, "logical_date": run.logical_date, "conf": run.conf, "finished": finished}
     fresh = data_dir / "state.json.new"
     fresh.write_text(json.dumps(state))
     fresh.replace(data_dir / "state.json")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(data_dir: Path) -> int:
+def run(data_dir: Path, conf: dict[str, Any] | None = None) -> int:
     """Run the DAG, show how it goes, leave ``demo.json``; 0 when everything went well.
 
     :raises DemoError: with the sentence for the user, after everything was stopped.
@@ -32,7 +32,7 @@ def run(data_dir: Path) -> int:
     began = time.monotonic()
     with exclusive(data_dir), _quiet(data_dir / "demo.log") as console, contextlib.ExitStack() as stack:
         home.configure(data_dir)
-        identity = next_run(data_dir)
+        identity = next_run(data_dir, conf)
         _greet(console, identity)
         served = runtime.serve(data_dir)
         stack.callback(served.stop)
@@ -96,7 +96,7 @@ def _run_dag(dag: Any, data_dir: Path, served: runtime.Runtime, identity: RunIde
     _stop_on_signal(stop)
     with progress:
         try:
-            ended = dag.test(run_after=identity.date, logical_date=identity.date)
+            ended = dag.test(run_after=identity.date, logical_date=identity.date, run_conf=identity.conf)
         except Exception as error:
             raise DemoError(f"Airflow could not run the DAG: {error} (see {data_dir / 'demo.log'}).") from error
     if str(ended.state) != "success":

@@ -34,7 +34,7 @@ STOP_SECONDS = 20
 ENDED = ("success", "failed")
 
 
-def up(data_dir: Path, *, port: int | None) -> int:
+def up(data_dir: Path, conf: dict[str, Any] | None = None, *, port: int | None = None) -> int:
     """Serve Airflow and the runtime, run the DAG once, and wait for Ctrl-C.
 
     :raises DemoError: the port or the data directory is in use, or something did not start.
@@ -44,7 +44,7 @@ def up(data_dir: Path, *, port: int | None) -> int:
     with exclusive(data_dir), contextlib.ExitStack() as stack:
         home.configure(data_dir)
         port = _choose_port(port)
-        identity = next_run(data_dir)
+        identity = next_run(data_dir, conf)
         console.print("Starting the embedded runtime and Airflow; this takes about half a minute ...")
         served = runtime.serve(data_dir)
         stack.callback(served.stop)
@@ -149,7 +149,8 @@ def _trigger(api: _Api, identity: RunIdentity) -> None:
     if identity.run_id in known:
         api.call("DELETE", f"{runs}/{urllib.parse.quote(identity.run_id)}")
     api.call("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
-    api.call("POST", runs, {"dag_run_id": identity.run_id, "logical_date": identity.logical_date})
+    new = {"dag_run_id": identity.run_id, "logical_date": identity.logical_date, "conf": identity.conf}
+    api.call("POST", runs, new)
 
 
 def _follow(api: _Api, data_dir: Path, url: str, identity: RunIdentity, console: Console) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LATE_MINUTES",
+    "YEAR",
     "arrived",
     "departed",
     "flight_keys",
