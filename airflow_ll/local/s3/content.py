@@ -85,10 +85,10 @@ class Source:
         with self.store.pinned(self.bucket, self.key) as pinned:
             stored = pinned.stored
             check_read(self.headers, stored, "x-amz-copy-source-")
-            wanted = self.headers.get("x-amz-checksum-algorithm") or (
-                stored.checksum.algorithm if stored.checksum else None
-            )
+            if (self.bucket, self.key) == (bucket, key) and replaced is None and not _only(self.headers, _PER_COPY):
+                raise S3Error("InvalidRequest", "An object may be copied to itself only if the copy changes it.")
             etag, checksum = stored.etag, stored.checksum
+            wanted = self.headers.get("x-amz-checksum-algorithm", checksum.algorithm if checksum else None)
             if "-" in etag or (wanted and (checksum is None or checksum.algorithm != wanted or "-" in checksum.value)):
                 etag, checksum = self._digest(pinned.extents, wanted)
             kept = {name: value for name, value in stored.headers.items() if not name.startswith(_PER_COPY)}

@@ -112,12 +112,6 @@ async def copy_object(call: Call) -> Response:
     """CopyObject: a second name for the same blobs."""
     source = Source.of_call(call)
     replace = call.headers.get("x-amz-metadata-directive") == "REPLACE"
-    if (source.bucket, source.key) == (call.bucket, call.key) and not replace and not _changes(call):
-        raise S3Error(
-            "InvalidRequest",
-            "This copy request is illegal because it is trying to copy an object to itself without changing the "
-            "object's metadata, storage class, website redirect location or encryption attributes.",
-        )
     headers = kept_headers(call.headers)
     tags = parse_tagging(call.headers) if call.headers.get("x-amz-tagging-directive") == "REPLACE" else None
     stored = await call.run(source.copy, call.bucket, call.key, headers if replace else None, headers, tags)
@@ -128,10 +122,6 @@ async def copy_object(call: Call) -> Response:
     response = xml_response("CopyObjectResult", answer)
     response.headers.update(sse_headers(headers))
     return response
-
-
-def _changes(call: Call) -> bool:
-    return any(name in call.headers for name in ("x-amz-storage-class", "x-amz-server-side-encryption"))
 
 
 async def get_object_tagging(call: Call) -> Response:
