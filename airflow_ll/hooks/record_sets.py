@@ -90,28 +90,21 @@ def upload_record_set(
     :raises RequestError: the bucket does not exist.
     """
     checked = check_features(features, on_invalid)  # type: ignore[arg-type]
-    if labels is not None:
-        wanted = np.asarray(labels)
-        kept = wanted if checked.kept is None else wanted[checked.kept]
-        labels = check_labels(kept, checked.features.shape[0], predictor_type, num_classes)
     if checked.dropped:
         hook.log.warning("Left out %d rows with a NaN or an infinity", checked.dropped)
     rows, columns = checked.features.shape
+    if labels is not None:
+        given = np.asarray(labels)
+        labels = check_labels(given if checked.kept is None else given[checked.kept], rows, predictor_type, num_classes)
     bounds = shard_bounds(rows, instance_count)
     digest = _fingerprint(checked.features, labels, instance_count)
     root = hook.location(data_location, default="record-sets")
     target = _Target(hook, f"{root}/{name}/{digest[:16]}/", {"ServerSideEncryption": "AES256"} if encrypt else {})
-    record_set = RecordSet(
-        s3_data=target.uri + MANIFEST_NAME,
-        num_records=rows,
-        feature_dim=columns,
-        channel=channel,
-        distribution=distribution,
-    )
-    complete = target.complete(digest)
-    if complete is not None:
+    record_set = RecordSet(target.uri + MANIFEST_NAME, rows, columns, channel, distribution=distribution)
+    there = target.complete(digest)
+    if there is not None:
         hook.log.info("The record set %s is complete already", record_set.s3_data)
-        return Upload(record_set, len(bounds), complete, adopted=True)
+        return Upload(record_set, len(bounds), there, adopted=True)
     size = target.upload(checked.features, labels, bounds, digest)
     hook.log.info("Uploaded %d rows in %d shards (%d bytes) to %s", rows, len(bounds), size, target.uri)
     return Upload(record_set, len(bounds), size, adopted=False)

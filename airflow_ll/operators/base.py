@@ -38,6 +38,8 @@ class LinearLearnerOperator(Connected, BaseOperator):
     :param region_name: the region, when it is not the connection's.
     :param verify: whether to verify TLS certificates, or the path of a CA bundle.
     :param botocore_config: settings of ``botocore.config.Config``.
+    :param multiple_outputs: whether each key of the result is an XCom of its own, so that another task can take
+        ``training.output["model_data"]``.
     """
 
     template_fields: Sequence[str] = ("aws_conn_id", "region_name")
@@ -50,9 +52,10 @@ class LinearLearnerOperator(Connected, BaseOperator):
         region_name: str | None = None,
         verify: bool | str | None = None,
         botocore_config: dict[str, Any] | None = None,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify

@@ -32,7 +32,7 @@ def whole(dag_id: str, rows: str, location: str, *, deferrable: bool) -> Any:
         records = LinearLearnerRecordSetOperator(
             task_id="upload", features=rows, data_location=location, predictor_type="binary_classifier"
         )
-        training = LinearLearnerTrainingOperator(
+        training: Any = LinearLearnerTrainingOperator(
             task_id="train",
             role=ROLE,
             hyperparameters={
@@ -46,19 +46,25 @@ def whole(dag_id: str, rows: str, location: str, *, deferrable: bool) -> Any:
             poll_interval=1,
             deferrable=deferrable,
         )
-        deployment = LinearLearnerDeployOperator(
+        deployment: Any = LinearLearnerDeployOperator(
             task_id="deploy",
             role=ROLE,
-            model_data="{{ ti.xcom_pull(task_ids='train')['model_data'] }}",
+            model_data=training.output["model_data"],
             poll_interval=1,
             deferrable=deferrable,
         )
         predictions = LinearLearnerPredictOperator(
             task_id="predict",
-            endpoint_name="{{ ti.xcom_pull(task_ids='deploy')['endpoint_name'] }}",
+            endpoint_name=deployment.output["endpoint_name"],
             features=rows,
             output_path=location,
         )
+        in_other_words = LinearLearnerPredictOperator.partial(
+            task_id="predict_in_other_words",
+            endpoint_name=deployment.output["endpoint_name"],
+            features=rows,
+            output_path=location,
+        ).expand(content_type=["application/json", "application/x-recordio-protobuf"])
         transform = LinearLearnerTransformOperator(
             task_id="transform",
             records=records.output,
@@ -68,7 +74,7 @@ def whole(dag_id: str, rows: str, location: str, *, deferrable: bool) -> Any:
             deferrable=deferrable,
         )
         teardown = LinearLearnerTeardownOperator(task_id="teardown").as_teardown(setups=training)
-        training >> deployment >> [predictions, transform] >> teardown
+        training >> deployment >> [predictions, in_other_words, transform] >> teardown
     return dag
 
 
@@ -90,6 +96,10 @@ def test_the_whole_sequence(aws: Runtime, dag_id: str, rows: str, location: str,
     predicted = ran.result("predict")
     assert predicted["num_predictions"] == 400
     assert len(predicted["predictions"]) == 100
+    for index in (0, 1):
+        task_instance = ran.run.get_task_instance("predict_in_other_words", map_index=index)
+        again = task_instance.xcom_pull(task_ids="predict_in_other_words", map_indexes=index)
+        assert again["predictions"] == predicted["predictions"]
     transform = ran.result("transform")
     assert transform["outputs"] == [f"{location}/scores/matrix_0.pbr.out"]
     bucket, key = transform["outputs"][0].removeprefix("s3://").split("/", 1)
