@@ -71,7 +71,7 @@ def flights_batch_scoring() -> None:
         return features.feature_matrix(data.departed(scheduled), scheduled)
 
     day = day_to_score()
-    model = LinearLearnerModelOperator(task_id="model", role=ROLE, model_data=newest_model(), multiple_outputs=True)
+    model = LinearLearnerModelOperator(task_id="model", role=ROLE, model_data=newest_model())
     transform = LinearLearnerTransformOperator(
         task_id="transform",
         model_name=model.output["model_name"],
@@ -79,7 +79,6 @@ def flights_batch_scoring() -> None:
         instance_type="ml.m5.large",
         accept="application/jsonlines",
         output_path=f"{PREFIX}/scoring/{{{{ run_id }}}}",
-        multiple_outputs=True,
     )
     teardown = LinearLearnerTeardownOperator(task_id="teardown").as_teardown(setups=model)
 

@@ -67,6 +67,7 @@ def flights_retraining() -> None:
 
     @task.linear_learner_record_set(data_location=f"{PREFIX}/record-sets")
     def held_out_rows(params: dict[str, Any]) -> Any:
+        data.check_held_out(params["held_out_month"], params["train_months"])
         scheduled = data.load([params["held_out_month"]])
         return features.feature_matrix(data.arrived(scheduled), scheduled)
 
@@ -84,14 +85,12 @@ def flights_retraining() -> None:
         hyperparameters={"predictor_type": "binary_classifier", "epochs": "{{ params.epochs }}"},
         instance_type="ml.m5.xlarge",
         output_path=f"{PREFIX}/models",
-        multiple_outputs=True,
     )
     deploy = LinearLearnerDeployOperator(
         task_id="deploy",
         role=ROLE,
         model_data=train.output["model_data"],
         instance_type="ml.m5.large",
-        multiple_outputs=True,
     )
     predict = LinearLearnerPredictOperator(
         task_id="predict", endpoint_name=deploy.output["endpoint_name"], features=a_few_flights()
@@ -103,7 +102,6 @@ def flights_retraining() -> None:
         instance_type="ml.m5.large",
         accept="application/jsonlines",
         output_path=f"{PREFIX}/transforms/{{{{ run_id }}}}",
-        multiple_outputs=True,
     )
     teardown = LinearLearnerTeardownOperator(task_id="teardown").as_teardown(setups=deploy, on_failure_fail_dagrun=True)
 

@@ -19,6 +19,7 @@ __all__ = [
     "LATE_MINUTES",
     "YEAR",
     "arrived",
+    "check_held_out",
     "departed",
     "flight_keys",
     "is_late",
@@ -86,6 +87,21 @@ def arrived(flights: pd.DataFrame) -> pd.DataFrame:
 def is_late(flights: pd.DataFrame) -> pd.Series[float]:
     """Label the flights: 1.0 when they arrive 15 or more minutes late, else 0.0 (float32)."""
     return (flights["arr_delay"] >= LATE_MINUTES).astype("float32")
+
+
+def check_held_out(month: int, train_months: Iterable[int]) -> None:
+    """Refuse to judge a model on flights that it was trained on.
+
+    Raises
+    ------
+    DataError
+        The month is one of the training months.
+    """
+    if month in set(train_months):
+        raise DataError(
+            f"held_out_month must not be one of train_months, got {month} in {sorted(set(train_months))}: "
+            "the model would be judged on flights that it has seen."
+        )
 
 
 def train_validation_split(flights: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

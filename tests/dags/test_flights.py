@@ -143,6 +143,12 @@ def test_another_year_is_refused() -> None:
         data.load_day(date(2014, 1, 1))
 
 
+def test_a_month_that_was_trained_on_cannot_judge() -> None:
+    data.check_held_out(11, [9, 10])
+    with pytest.raises(DataError, match=r"got 10 in \[9, 10\]"):
+        data.check_held_out(10, [10, 9])
+
+
 def test_a_linear_model_separates_the_held_out_month(november: pd.DataFrame) -> None:
     """Two months of training rows suffice to be far above the majority class."""
     scheduled = data.load([9, 10])
