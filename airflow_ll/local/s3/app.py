@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -109,7 +110,7 @@ class S3App:
                 answer = await self._answer(scope, headers, body)
             except S3Error as error:
                 answer = _refusal(error, scope, request_id)
-            except OSError:
+            except (OSError, sqlite3.Error):
                 _LOG.exception("S3 cannot read or write its folder (%s %s)", scope["method"], scope["path"])
                 answer = _refusal(S3Error("InternalError"), scope, request_id)
             await body.drain()

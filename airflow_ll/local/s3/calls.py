@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -68,7 +69,7 @@ class Call:
     def number(self, name: str, default: int, low: int, high: int) -> int:
         """Return a numeric parameter of the query, cut at ``high``."""
         text = self.query.get(name) or str(default)
-        if not text.isdecimal() or not low <= int(text):
+        if not re.fullmatch("[0-9]{1,10}", text) or int(text) < low:
             raise S3Error(
                 "InvalidArgument", f"Provided {name} not an integer or within integer range", ArgumentName=name
             )

@@ -36,10 +36,12 @@ def stream(call: Call, status: int, headers: dict[str, str], pinned: Pinned, ext
         following: asyncio.Future[bytes | None] = call.service.run(next, blocks, None)
         try:
             raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+            block = await finished(following)  # before the start, so that a lost blob is an error and no torn answer
             await send({"type": "http.response.start", "status": status, "headers": raw})
-            while (block := await finished(following)) is not None:
+            while block is not None:
                 following = call.service.run(next, blocks, None)
                 await send({"type": "http.response.body", "body": block, "more_body": True})
+                block = await finished(following)
             await send({"type": "http.response.body", "body": b""})
         finally:
             await asyncio.wait([following])

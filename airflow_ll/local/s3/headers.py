@@ -167,7 +167,7 @@ def write_condition(headers: Mapping[str, str]) -> Precondition:
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     """Return (first, behind the last) byte of a ``Range``; None if the whole is meant (or the form is unknown)."""
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", header.strip()) if header else None
+    found = re.fullmatch("bytes=([0-9]{0,18})-([0-9]{0,18})", header.strip()) if header else None
     if not found or not any(found.groups()):
         return None
     first, last = found.groups()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -58,7 +59,7 @@ async def _upload(call: Call) -> Upload:
 
 def _part_number(call: Call) -> int:
     text = call.query["partNumber"]
-    if not text.isdecimal() or not 1 <= int(text) <= _MAX_PARTS:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= _MAX_PARTS:
         raise S3Error(
             "InvalidArgument", f"Part number must be an integer between 1 and {_MAX_PARTS}, inclusive",
             ArgumentName="partNumber", ArgumentValue=text,
@@ -120,7 +121,7 @@ def _claims(body: bytes) -> list[PartClaim]:
     claims = []
     for node in parse(body, "CompleteMultipartUpload").findall("Part"):
         number, etag = node.findtext("PartNumber") or "", node.findtext("ETag")
-        if not number.isdecimal() or etag is None:
+        if not re.fullmatch("[0-9]{1,5}", number) or etag is None:
             raise S3Error("MalformedXML")
         values = {name: node.findtext(f"Checksum{name}") for name in ALGORITHMS}
         claims.append(PartClaim(int(number), etag, {name: value for name, value in values.items() if value}))

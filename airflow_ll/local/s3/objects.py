@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -65,6 +66,8 @@ def _description(call: Call, stored: StoredObject) -> dict[str, str]:
         headers["x-amz-tagging-count"] = str(len(stored.tags))
     for name, value in call.query.items():
         if name.startswith("response-"):
+            if not re.fullmatch("[\x20-\x7e]*", value):  # a line break would end the header
+                raise S3Error("InvalidArgument", ArgumentName=name)
             headers[name.removeprefix("response-")] = value
     return headers
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.s3.conftest import ACCOUNT, LocalS3, read, refused
+from tests.local.s3.conftest import ACCOUNT, LocalS3, read, refused, s3_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -378,3 +378,22 @@ def test_what_we_do_not_know_is_refused(s3: Any, bucket: str, operation: str, mo
     with pytest.raises(ClientError) as error:
         getattr(s3, operation)(Bucket=bucket, Key="key", **more)
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+
+
+@pytest.mark.parametrize("more", [{"ResponseContentType": "a\r\nset-cookie: x=1"}, {"ResponseCacheControl": "\u2028"}])
+def test_a_response_header_cannot_smuggle_another_one(s3: Any, bucket: str, more: dict[str, Any]) -> None:
+    s3.put_object(Bucket=bucket, Key="key", Body=b"1")
+    with refused("InvalidArgument", 400):
+        s3.get_object(Bucket=bucket, Key="key", **more)
+    assert read(s3, bucket, "key") == b"1"
+
+
+def test_a_lost_blob_is_an_error_and_no_torn_answer(own_server: LocalS3) -> None:
+    s3 = s3_client(own_server.url)
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="key", Body=DATA)
+    own_server.blob_files()[0].unlink()
+    with refused("500", 500):
+        s3.get_object(Bucket="bucket", Key="key")
+    s3.put_object(Bucket="bucket", Key="key", Body=b"again")
+    assert read(s3, "bucket", "key") == b"again"
