@@ -25,5 +25,6 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise  # the module is there, but something it needs is not: that is another fault
         raise MissingExtraError(
-            f"{purpose} needs the package {error.name!r}, which is not installed: run pip install 'airflow-ll[{extra}]'."
+            f"{purpose} needs the package {error.name!r}, which is not installed: "
+            f"run pip install 'airflow-ll[{extra}]'."
         ) from error

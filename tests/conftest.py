@@ -53,7 +53,8 @@ class Runtime:
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
+        session: Any = boto3.session.Session()
+        return session.client(
             service,
             endpoint_url=self.url,
             region_name="us-east-1",

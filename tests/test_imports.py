@@ -30,10 +30,12 @@ def test_module_imports_and_exports_what_it_promises(name: str) -> None:
 
 def _declared(info: dict[str, Any]) -> list[str]:
     modules = [
-        module for part in ("operators", "sensors", "hooks", "triggers") for one in info[part]
+        module
+        for part in ("operators", "sensors", "hooks", "triggers")
+        for one in info[part]
         for module in one["python-modules"]
     ]
-    return modules + info["extra-links"] + [one["class-name"] for one in info["task-decorators"]]
+    return [*modules, *info["extra-links"], *(one["class-name"] for one in info["task-decorators"])]
 
 
 def test_what_the_provider_declares_exists() -> None:

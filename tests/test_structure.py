@@ -24,7 +24,14 @@ def test_modules_and_functions_stay_short(path: Path) -> None:
     assert text.count("\n") <= LONGEST_MODULE
     nodes = ast.walk(ast.parse(text))
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert [node.name for node in functions if _code_lines(node) > LONGEST_FUNCTION] == []
+    assert [node.name for node in functions if not _is_dag(node) and _code_lines(node) > LONGEST_FUNCTION] == []
+
+
+def _is_dag(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Tell whether the function declares a DAG: one statement a task, however many there are."""
+    return any(
+        "dag" in (getattr(one, "id", ""), getattr(getattr(one, "func", None), "id", "")) for one in node.decorator_list
+    )
 
 
 def _code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from airflow_ll.local import protocol, sagemaker
-from airflow_ll.local.cloudwatch import MOTO_SERVICES
+from airflow_ll.local.cloudwatch import MOTO_SERVICES, PUBLISHER
 from airflow_ll.local.errors import (
     AwsError,
     InternalFailureError,
@@ -100,7 +100,7 @@ class RuntimeApp:
         rest = service == "sagemaker" and not target
         try:
             if service in MOTO_SERVICES:
-                return await self._moto(service)
+                return await self._moto(service, request)
             if service not in ("sagemaker", "logs"):
                 raise UnknownOperationError(f"The embedded runtime has no service {service}.")
             body = await _body(request)
@@ -115,9 +115,9 @@ class RuntimeApp:
             answer = protocol.encode_error(failure, rest=rest)
         return Response(answer.body, answer.status, answer.headers)
 
-    async def _moto(self, service: str) -> ASGIApp:
+    async def _moto(self, service: str, request: Request) -> ASGIApp:
         app: ASGIApp = await run_in_threadpool(self._runtime.cloudwatch.app)
-        if service == "monitoring":
+        if service == "monitoring" and PUBLISHER not in request.headers.get("user-agent", ""):
             await run_in_threadpool(self._runtime.cloudwatch.publish_all)
         return app
 

@@ -12,6 +12,8 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from botocore.config import Config
+
 from airflow_ll.extras import require
 from airflow_ll.local.clients import boto_session
 
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
 
     from airflow_ll.local.store import Store
 
-__all__ = ["MOTO_SERVICES", "CloudWatch"]
+__all__ = ["MOTO_SERVICES", "PUBLISHER", "CloudWatch"]
 
 MOTO_SERVICES = frozenset({"sts", "iam", "monitoring"})
+
+PUBLISHER = "airflow-ll-metrics"
+"""What our own calls of CloudWatch say in their user agent: they must not wait for themselves."""
 
 _NAMESPACE = "/aws/sagemaker/TrainingJobs"
 _BATCH = 500
@@ -58,7 +63,9 @@ class CloudWatch:
             self.publish_all()
 
     def _publish(self, job: str) -> None:
-        client = boto_session(self._url, region=self._region).client("cloudwatch")
+        client = boto_session(self._url, region=self._region).client(
+            "cloudwatch", config=Config(user_agent_extra=PUBLISHER)
+        )
         points = self._store.metrics(job)
         for start in range(0, len(points), _BATCH):
             client.put_metric_data(
