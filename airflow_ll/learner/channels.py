@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_ll.hyperparameters import LinearLearnerHyperparameters
 
-__all__ = ["Channel", "read_channel"]
+__all__ = ["Channel", "channel_files", "read_channel"]
 
 _SUPPORTED = (RECORDIO, CSV)
 
@@ -47,6 +47,11 @@ class Channel:
         return len(self.labels)
 
 
+def channel_files(directory: Path) -> list[Path]:
+    """Return a channel's files in the order in which they are read; hidden ones, as the manifest, are left out."""
+    return [path for path in sorted(directory.rglob("*")) if path.is_file() and not _is_hidden(path, directory)]
+
+
 def read_channel(
     directory: Path, name: str, content_type: str | None, hp: LinearLearnerHyperparameters, width: int | None = None
 ) -> Channel:
@@ -71,7 +76,7 @@ def read_channel(
         The channel is empty, unreadable or unsuitable; the message names the file and the record.
     """
     kind = _content_type(name, content_type)
-    paths = [path for path in sorted(directory.rglob("*")) if path.is_file() and not _is_hidden(path, directory)]
+    paths = channel_files(directory)
     expected = width if hp.feature_dim == "auto" else int(hp.feature_dim)
     features: list[Any] = []
     labels: list[NDArray[np.float32]] = []

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from airflow_ll.artifacts.archive import MODEL_NAME
 from airflow_ll.exceptions import DataError, HyperparameterError, LinearLearnerError, MissingExtraError
-from airflow_ll.learner.channels import read_channel
+from airflow_ll.learner.channels import channel_files, read_channel
+from airflow_ll.learner.checkpoints import Checkpoints, describe_job
 from airflow_ll.learner.configuration import CHANNELS, Configuration, read_configuration
 from airflow_ll.learner.job import TrainingJob
 from airflow_ll.learner.job_log import JobLog
@@ -37,7 +38,8 @@ def train(root: Path, seed: int | None = None) -> int:
     ----------
     root : Path
         The container's tree, ``/opt/ml`` on SageMaker: ``input/config/*.json`` and ``input/data/<channel>/`` are read;
-        ``model/model_algo-1``, ``output/data/metrics.jsonl`` and, on failure, ``output/failure`` are written.
+        ``model/model_algo-1``, ``output/data/metrics.jsonl`` and, on failure, ``output/failure`` are written. When
+        there is a folder ``checkpoints``, the state after each epoch is kept there and a run goes on from it.
     seed : int, optional
         Of the random initialisation; drawn and logged when there is none. The same seed, data, machine and number of
         threads give the same model, byte for byte.
@@ -79,14 +81,16 @@ def _run(root: Path, configuration: Configuration, seed: int | None) -> None:
     seed = secrets.randbits(_SEED_BITS) if seed is None else seed
     log.info(f"Random seed: {seed}")
     log.info("Using default worker.")
-    log.info("Checkpoint loading and saving are disabled.")
+    checkpointing = (root / "checkpoints").is_dir()
+    log.info(f"Checkpoint loading and saving are {'enabled' if checkpointing else 'disabled'}.")
     log.info("Create Store: local")
     log.flush()
     with _Termination() as termination:
         channels = dict(_read_channels(root, configuration))
         settings = resolve(hyperparameters, tuned=configuration.tuned)
         with (root / "output" / "data" / "metrics.jsonl").open("w") as metrics_file:
-            job = TrainingJob(settings, channels, log, metrics_file, seed, termination.requested)
+            checkpoints = _checkpoints(root, configuration) if checkpointing else None
+            job = TrainingJob(settings, channels, log, metrics_file, seed, termination.requested, checkpoints)
             termination.hold()
             model = job.run()
         model.save(root / "model" / MODEL_NAME)
@@ -99,6 +103,12 @@ def _read_channels(root: Path, configuration: Configuration) -> Iterator[tuple[s
         channel = read_channel(folder, name, configuration.content_types[name], hyperparameters, width)
         width = int(channel.features.shape[1])
         yield name, channel
+
+
+def _checkpoints(root: Path, configuration: Configuration) -> Checkpoints:
+    names = [name for name in CHANNELS if name in configuration.content_types]
+    files = {name: channel_files(root / "input" / "data" / name) for name in names}
+    return Checkpoints(root / "checkpoints", describe_job(configuration.given, files))
 
 
 class _StoppedBeforeTraining(BaseException):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from airflow_ll.learner.channels import Channel
+    from airflow_ll.learner.checkpoints import Checkpoints
 
     Array = NDArray[np.float32]
     PerModel = NDArray[np.float64]
@@ -51,6 +52,8 @@ class TrainingJob:
         Of the random initialisation.
     stop : callable
         Returns True when the job is to end now with the best model so far.
+    checkpoints : Checkpoints, optional
+        Where an earlier, interrupted run of this job is gone on from, and the state after every epoch is kept.
     """
 
     def __init__(
@@ -61,10 +64,11 @@ class TrainingJob:
         metrics_file: TextIO,
         seed: int,
         stop: Callable[[], bool],
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._started = time.time()
         self._settings, self._channels, self._log, self._stop = settings, channels, log, stop
-        self._metrics_file = metrics_file
+        self._metrics_file, self._checkpoints = metrics_file, checkpoints
         train, batch = channels["train"], int(settings.hyperparameters.mini_batch_size)
         if batch > len(train):
             raise DataError(
@@ -85,7 +89,7 @@ class TrainingJob:
             float(settings.hyperparameters.early_stopping_tolerance),
         )
         self._best_weights: Array | None = None
-        self._epochs_run = 0
+        self._history: list[PerModel] = []  # of every epoch: (train, validation, criterion) by model
         self._durations: list[float] = []
 
     def run(self) -> LinearModel:
@@ -97,7 +101,8 @@ class TrainingJob:
             No model's objective is a finite number.
         """
         self._announce()
-        for epoch in range(int(self._settings.hyperparameters.epochs)):
+        self._resume()
+        for epoch in range(self._epochs_run, self._last_epoch()):
             try:
                 finished = self._run_epoch(epoch)
             except Stopped:
@@ -126,16 +131,13 @@ class TrainingJob:
         self._log_models("train", epoch, losses)
         with np.errstate(all="ignore"):
             name, values, validated = self._judge(epoch, losses)
-        for model, (loss, value) in enumerate(zip(losses, values, strict=True)):
-            extra = {} if validated is None else {"validation_objective": validated[model]}
-            self._record(kind="epoch", epoch=epoch, model=model, train_objective=loss, **extra, criterion=value)
-        self._epochs_run = epoch + 1
-        improved = self._stopping.observe(epoch, values)
+        improved = self._observe(epoch, np.stack([losses, losses if validated is None else validated, values]))
         log.criterion(epoch, name, abs(float(np.nanmin(values))) if not np.isnan(values).all() else math.nan)
         if improved:
             log.info(f"Epoch {epoch}: Loss improved. Updating best model")
             self._best_weights = self._models.weights.copy()
         log.info(f"Saving model for epoch: {epoch}")
+        self._save()
         over = self._stopping.is_over(epoch)
         if over:
             log.stopped_early()
@@ -146,6 +148,45 @@ class TrainingJob:
         log.throughput(len(self._channels["train"]) / max(1e-9, time.time() - started))
         log.flush()
         return over
+
+    def _observe(self, epoch: int, values: PerModel) -> bool:
+        """Keep an epoch's (train, validation, criterion) of every model; return whether it is the best so far."""
+        self._history.append(values)
+        for model, (train, validation, criterion) in enumerate(values.T):
+            extra = {"validation_objective": validation} if "validation" in self._channels else {}
+            self._record(kind="epoch", epoch=epoch, model=model, train_objective=train, **extra, criterion=criterion)
+        return self._stopping.observe(epoch, values[2])
+
+    @property
+    def _epochs_run(self) -> int:
+        return len(self._history)
+
+    def _last_epoch(self) -> int:
+        """Return the number of epochs that there can be from here: no more, when the checkpoint's was the last."""
+        over = bool(self._history) and self._stopping.is_over(self._epochs_run - 1)
+        return self._epochs_run if over else int(self._settings.hyperparameters.epochs)
+
+    def _save(self) -> None:
+        if self._checkpoints is None:
+            return
+        best = {} if self._best_weights is None else {"best_weights": self._best_weights}
+        self._checkpoints.save({"history": np.stack(self._history), **best, **self._models.state()})
+
+    def _resume(self) -> None:
+        """Go on from the checkpoint, if there is one of this job; the epochs in it count as if they were run here."""
+        if self._checkpoints is None:
+            return
+        state, why = self._checkpoints.load()
+        if state is not None and len(state["history"]) > int(self._settings.hyperparameters.epochs):
+            state, why = None, "The checkpoint has more epochs than the job: training from the beginning."
+        self._log.info(why)
+        if state is None:
+            return
+        self._models.restore(state)
+        self._best_weights = state.get("best_weights")
+        for epoch, values in enumerate(state["history"]):
+            self._counts.finish_epoch()
+            self._observe(epoch, values)
 
     def _judge(self, epoch: int, losses: PerModel) -> tuple[str, PerModel, PerModel | None]:
         """Return the criterion's name, its value for every model (to be minimised) and the validation objectives."""

@@ -6,11 +6,13 @@ decay has been added to it as MXNet does, ``g + wd * w``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
@@ -26,6 +28,12 @@ class Optimizer(Protocol):
 
     def update(self, weights: Array, gradient: Array, rates: Array) -> None:
         """Step ``weights`` against ``gradient`` (which is destroyed) at ``rates``, (rows, columns)-broadcastable."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what the next update depends on, by name; the arrays are the optimiser's own."""
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state` of the same shape."""
 
 
 class Adam:
@@ -57,6 +65,14 @@ class Adam:
         np.multiply(gradient, rates, out=gradient)
         np.subtract(weights, gradient, out=weights)
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the moments and the number of steps; see `Optimizer`."""
+        return {"mean": self._mean, "square": self._square, "step": np.array(self._step)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`."""
+        self._mean[:], self._square[:], self._step = state["mean"], state["square"], int(state["step"])
+
 
 class SGD:
     """Gradient descent with momentum: ``v = momentum * v - rate * g``, ``w = w + v``."""
@@ -71,6 +87,14 @@ class SGD:
         np.multiply(self._velocity, self._momentum, out=self._velocity)
         np.subtract(self._velocity, gradient, out=self._velocity)
         np.add(weights, self._velocity, out=weights)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the velocity; see `Optimizer`."""
+        return {"velocity": self._velocity}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`."""
+        self._velocity[:] = state["velocity"]
 
 
 class RMSProp:
@@ -92,3 +116,11 @@ class RMSProp:
         np.divide(gradient, scratch, out=gradient)
         np.multiply(gradient, rates, out=gradient)
         np.subtract(weights, gradient, out=weights)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the mean square; see `Optimizer`."""
+        return {"square": self._square}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`."""
+        self._square[:] = state["square"]

@@ -10,7 +10,7 @@ from airflow_ll.learner.optimizers import SGD, Adam, Optimizer, RMSProp
 from airflow_ll.learner.scaling import Batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from numpy.typing import NDArray
@@ -103,6 +103,15 @@ class ParallelModels:
             np.matmul(rows.T, scores, out=self._gradient)
             self._update()
         return total / max(1, count)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that the next epoch depends on, by name; the arrays are the models' own."""
+        return {"weights": self.weights, "updates": np.array(self._schedule.updates), **self._optimizer.state()}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state` of models of the same settings and width."""
+        self.weights[:], self._schedule.updates = state["weights"], int(state["updates"])
+        self._optimizer.restore(state)
 
     def _update(self) -> None:
         np.multiply(self.weights, self._decay, out=self._decayed)
@@ -199,11 +208,11 @@ class _Schedule:
         floor = np.tile([each.lr_scheduler_minimum_lr for each in candidates], classes)
         # A minimum above the user's own rate does not raise it.
         self._minimum = np.minimum(floor, self._initial)
-        self._updates = 0
+        self.updates = 0
 
     def next(self) -> Array:
-        exponent = self._updates // self._step
-        self._updates += 1
+        exponent = self.updates // self._step
+        self.updates += 1
         rates: NDArray[np.float64] = np.maximum(self._initial * self._factor**exponent, self._minimum)
         return rates.astype(np.float32)
 
