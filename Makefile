@@ -14,7 +14,7 @@ UV_VERSION := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo up test check compose oldest bench format lock proto clean
+.PHONY: help demo up test check compose oldest compat bench format lock proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,18 @@ $(OLDEST)/.installed: requirements-oldest.lock pyproject.toml | $(STAMP)
 
 oldest: $(OLDEST)/.installed ## Import every module on the oldest supported Airflow
 	@$(OLDEST)/bin/python -m pytest -n 0 tests/test_imports.py
+
+# The last MXNet; it needs a NumPy that Python 3.12 does not have.
+MXNET := .venvs/mxnet
+
+$(MXNET)/.installed: benchmarks/requirements-mxnet.lock | $(STAMP)
+	@echo "Setting up $(MXNET) (once) ..."
+	@$(BIN)/uv venv --quiet --clear --no-python-downloads --python 3.11 $(MXNET)
+	@$(BIN)/uv pip install --quiet --python $(MXNET)/bin/python --requirements benchmarks/requirements-mxnet.lock
+	@touch $@
+
+compat: $(MXNET)/.installed ## Open our models in the real MXNet 1.9.1 and compare the predictions
+	@$(BIN)/python -m pytest -n 0 tests/artifacts/test_mxnet.py
 
 SDK := .venvs/sdk
 
