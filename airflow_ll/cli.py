@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     local.add_argument("--data-dir", type=Path, required=True, help="where jobs, objects, logs and models are kept")
     local.add_argument("--host", default="127.0.0.1", help="address to bind, loopback only (default: %(default)s)")
     local.add_argument("--port", type=int, default=9100, help="port to bind, 0 for a free one (default: %(default)s)")
+    local.add_argument("--s3-endpoint", metavar="URL", help="the S3 of the jobs' data (default: the runtime's own)")
     local.set_defaults(run=_local)
 
     train = commands.add_parser("train", help="train as a SageMaker container does")
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 def _local(arguments: argparse.Namespace) -> int:
     from airflow_ll.local.server import run
 
-    return run(data_dir=arguments.data_dir, host=arguments.host, port=arguments.port)
+    return run(data_dir=arguments.data_dir, host=arguments.host, port=arguments.port, s3_endpoint=arguments.s3_endpoint)
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -77,12 +77,13 @@ class Runtime:
                 self.process.stdout.close()
 
 
-def start_runtime(data_dir: Path) -> Runtime:
+def start_runtime(data_dir: Path, *options: str, **environment: str) -> Runtime:
     """Start ``airflow-ll local`` on a free port and wait for its first line."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "stderr.log").open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow_ll", "local", "--port", "0", "--data-dir", str(data_dir)],
+            [sys.executable, "-m", "airflow_ll", "local", "--port", "0", "--data-dir", str(data_dir), *options],
+            env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

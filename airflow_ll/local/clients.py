@@ -47,9 +47,11 @@ def boto_session(url: str, *, region: str = "us-east-1") -> boto3.Session:
     )
 
 
-def airflow_connection(url: str, *, region: str = "us-east-1") -> str:
-    """Return the value of ``AIRFLOW_CONN_AWS_DEFAULT`` for the runtime at ``url``."""
+def airflow_connection(url: str, *, region: str = "us-east-1", s3_endpoint: str | None = None) -> str:
+    """Return the value of ``AIRFLOW_CONN_AWS_DEFAULT`` for the runtime at ``url`` and the S3 beside it, if any."""
     import json
 
-    extra = {"endpoint_url": url, "region_name": region}
+    extra: dict[str, Any] = {"endpoint_url": url, "region_name": region}
+    if s3_endpoint:
+        extra["service_config"] = {"s3": {"endpoint_url": s3_endpoint}}
     return json.dumps({"conn_type": "aws", "login": _KEY_ID, "password": _SECRET, "extra": extra})

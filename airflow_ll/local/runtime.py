@@ -37,6 +37,7 @@ class Runtime:
     processes: Processes
     jobs: JobPool
     cloudwatch: CloudWatch
+    s3_endpoint: str | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     hosting: Hosting = field(init=False)
 
@@ -46,8 +47,11 @@ class Runtime:
 
     @functools.cached_property
     def s3(self) -> S3Client:
-        """A client of the S3 that jobs read and write."""
+        """A client of the S3 that jobs read and write: our own, or another one with the environment's credentials."""
+        import boto3
         from botocore.config import Config
 
         config = Config(retries={"max_attempts": 2}, max_pool_connections=32, s3={"addressing_style": "path"})
-        return boto_session(self.url, region=self.region).client("s3", config=config)
+        if self.s3_endpoint is None:
+            return boto_session(self.url, region=self.region).client("s3", config=config)
+        return boto3.Session(region_name=self.region).client("s3", endpoint_url=self.s3_endpoint, config=config)

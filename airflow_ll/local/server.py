@@ -41,12 +41,14 @@ ACCOUNT_ID = "123456789012"
 _GRACE_SECONDS = 2.0
 
 
-def run(data_dir: Path, host: str = "127.0.0.1", port: int = 9100) -> int:
+def run(data_dir: Path, host: str = "127.0.0.1", port: int = 9100, s3_endpoint: str | None = None) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit code.
 
     The first line on standard output is ``READY http://HOST:PORT``, the second a ready-made
     ``AIRFLOW_CONN_AWS_DEFAULT``.
 
+    :param s3_endpoint: URL of the S3 that jobs read and write, with the credentials of the environment; by default the
+        runtime's own.
     :raises LinearLearnerError: the host is not a loopback address, or the data directory is in use.
     """
     _check_loopback(host)
@@ -60,7 +62,7 @@ def run(data_dir: Path, host: str = "127.0.0.1", port: int = 9100) -> int:
             force=True,
         )
         url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        asyncio.run(_serve(data_dir, url, listener))
+        asyncio.run(_serve(data_dir, url, listener, s3_endpoint))
     return 0
 
 
@@ -123,8 +125,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(data_dir: Path, url: str, listener: socket.socket) -> None:
-    runtime = _runtime(data_dir, url)
+async def _serve(data_dir: Path, url: str, listener: socket.socket, s3_endpoint: str | None) -> None:
+    runtime = _runtime(data_dir, url, s3_endpoint)
     access_log = AccessLog(data_dir / "access.log")
     app = RuntimeApp(runtime, create_s3_app(data_dir, region=REGION, account_id=ACCOUNT_ID), access_log)
     config = uvicorn.Config(
@@ -140,7 +142,7 @@ async def _serve(data_dir: Path, url: str, listener: socket.socket) -> None:
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
         _recover(runtime)
-        _announce(data_dir, url)
+        _announce(data_dir, url, s3_endpoint)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -153,7 +155,7 @@ async def _serve(data_dir: Path, url: str, listener: socket.socket) -> None:
         access_log.close()
 
 
-def _runtime(data_dir: Path, url: str) -> Runtime:
+def _runtime(data_dir: Path, url: str, s3_endpoint: str | None) -> Runtime:
     kill_leftovers(data_dir)
     store = Store(data_dir / "runtime.db")
     runtime = Runtime(
@@ -166,6 +168,7 @@ def _runtime(data_dir: Path, url: str) -> Runtime:
         processes=Processes(),
         jobs=JobPool(workers=max(2, os.cpu_count() or 1)),
         cloudwatch=CloudWatch(store, url, REGION),
+        s3_endpoint=s3_endpoint,
     )
     runtime.hosting = Hosting(runtime)
     return runtime
@@ -178,10 +181,11 @@ def _recover(runtime: Runtime) -> None:
     runtime.hosting.recover()
 
 
-def _announce(data_dir: Path, url: str) -> None:
+def _announce(data_dir: Path, url: str, s3_endpoint: str | None) -> None:
     """Tell the caller and whoever looks into the data directory where the runtime is."""
     state = data_dir / "runtime.json.part"
     state.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
     state.replace(data_dir / "runtime.json")
-    sys.stdout.write(f"READY {url}\nexport AIRFLOW_CONN_AWS_DEFAULT='{airflow_connection(url)}'\n")
+    connection = airflow_connection(url, s3_endpoint=s3_endpoint)
+    sys.stdout.write(f"READY {url}\nexport AIRFLOW_CONN_AWS_DEFAULT='{connection}'\n")
     sys.stdout.flush()
