@@ -1,13 +1,20 @@
-"""The command ``airflow-ll``: the embedded runtime and the learner's container entry points."""
+"""The command ``airflow-ll``: the embedded runtime, the learner's container entry points, a look at a model."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from airflow_ll import __version__
-from airflow_ll.exceptions import LinearLearnerError
+from airflow_ll.exceptions import ArtifactError, LinearLearnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["main"]
 
@@ -47,7 +54,23 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8080, help="port to bind (default: %(default)s)")
     serve.set_defaults(run=_serve)
+
+    _add_model(commands.add_parser("model", help="look at a trained model"))
     return parser
+
+
+def _add_model(model: argparse.ArgumentParser) -> None:
+    commands = model.add_subparsers(dest="model_command", required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="print coefficients, threshold and scores; every file may be on S3")
+    show.add_argument("model", metavar="MODEL", help="a model.tar.gz or model_algo-1")
+    show.add_argument("--schema", metavar="FILE", help="JSON with the names of the features")
+    show.add_argument(
+        "--metrics", metavar="FILE", help="the job's output.tar.gz or metrics.jsonl, for its final scores"
+    )
+    show.add_argument("--top", type=int, default=20, help="how many coefficients, 0 for all (default: %(default)s)")
+    show.add_argument("--json", action="store_true", help="print everything as JSON")
+    show.add_argument("--aws-conn-id", default="aws_default", help="Airflow connection for S3 (default: %(default)s)")
+    show.set_defaults(run=_show_model)
 
 
 def _local(arguments: argparse.Namespace) -> int:
@@ -66,3 +89,56 @@ def _serve(arguments: argparse.Namespace) -> int:
     from airflow_ll.learner.serving import serve
 
     return serve(arguments.root, host=arguments.host, port=arguments.port)
+
+
+def _show_model(arguments: argparse.Namespace) -> int:
+    from airflow_ll.artifacts.model import LinearModel
+    from airflow_ll.artifacts.summary import feature_names, read_scores, render, summarise
+
+    names = scores = None
+    with _local_copy(arguments.model, arguments.aws_conn_id) as path:
+        model = LinearModel.load(path)
+    if arguments.schema:
+        with _local_copy(arguments.schema, arguments.aws_conn_id) as path:
+            names = feature_names(_read_json(path), model.feature_dim)
+    if arguments.metrics:
+        with _local_copy(arguments.metrics, arguments.aws_conn_id) as path:
+            scores = read_scores(path)
+    summary = summarise(model, names, scores)
+    sys.stdout.write(json.dumps(summary, indent=1) + "\n" if arguments.json else render(summary, arguments.top))
+    return 0
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ArtifactError(f"{path.name} is not JSON: {error}.") from error
+
+
+@contextmanager
+def _local_copy(source: str, aws_conn_id: str) -> Iterator[Path]:
+    """Yield the path of a file, or of a copy of an S3 object that is gone afterwards."""
+    if not source.startswith("s3://"):
+        yield Path(source)
+        return
+    with TemporaryDirectory(prefix="airflow-ll-") as folder:
+        path = Path(folder) / Path(source).name
+        with redirect_stdout(sys.stderr):  # Airflow logs there
+            _download(source, path, aws_conn_id)
+        yield path
+
+
+def _download(source: str, path: Path, aws_conn_id: str) -> None:
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from airflow_ll.hooks import LinearLearnerHook
+        from airflow_ll.hooks.linear_learner import split_s3_uri
+    except ModuleNotFoundError as error:
+        raise ArtifactError(f"Reading {source} needs {error.name}: install it, or give a local copy.") from error
+    bucket, key = split_s3_uri(source)
+    try:
+        LinearLearnerHook(aws_conn_id).client("s3").download_file(bucket, key, str(path))
+    except (BotoCoreError, ClientError) as error:
+        raise ArtifactError(f"{source} cannot be read: {error}.") from error
