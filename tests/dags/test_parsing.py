@@ -60,8 +60,10 @@ def test_retraining_tears_down_whatever_happens_and_fails_if_it_cannot() -> None
     teardown = dag.get_task("teardown")
     assert teardown.is_teardown
     assert teardown.on_failure_fail_dagrun
-    assert dag.get_task("deploy").is_setup
-    assert {"deploy", "predict", "transform"} <= teardown.upstream_task_ids
+    # The training, not the deployment: one that fails halfway must be torn down too.
+    assert dag.get_task("train").is_setup
+    assert not dag.get_task("deploy").is_setup
+    assert {"train", "predict", "transform"} <= teardown.upstream_task_ids
     assert all(task.retries == 2 for task in dag.tasks)
 
 
