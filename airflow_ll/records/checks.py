@@ -28,7 +28,7 @@ class CheckedFeatures:
     dropped: int
 
 
-def check_features(features: Any, on_invalid: OnInvalid = "error") -> CheckedFeatures:
+def check_features(features: Any, on_invalid: OnInvalid = "error", *, first_row: int = 0) -> CheckedFeatures:
     """Check that ``features`` (n, d) can be trained on: a real matrix with rows and columns, all numbers finite.
 
     Parameters
@@ -37,6 +37,8 @@ def check_features(features: Any, on_invalid: OnInvalid = "error") -> CheckedFea
         What ``write_records`` takes.
     on_invalid
         ``"error"`` refuses a row with a NaN, an infinity or a number outside float32; ``"drop"`` leaves such rows out.
+    first_row
+        The number of the first row in a larger whole, for messages.
 
     Returns
     -------
@@ -54,20 +56,30 @@ def check_features(features: Any, on_invalid: OnInvalid = "error") -> CheckedFea
     rows, columns = matrix.shape
     if not rows or not columns:
         raise DataError(f"Features must have at least one row and one column, but have the shape ({rows}, {columns}).")
-    bad = _invalid_sparse(matrix) if is_sparse(matrix) else _invalid_dense(matrix)
+    bad = _invalid_numbers(matrix)
     if not len(bad):
         return CheckedFeatures(matrix, None, 0)
     if on_invalid == "error":
-        raise _invalid(matrix, bad)
-    kept = np.ones(rows, np.bool_)
-    kept[bad[:, 0]] = False
+        raise _invalid(matrix, bad, first_row)
+    kept = _without(bad, rows)
     if not kept.any():
         raise DataError(f"All {rows} row(s) have a NaN, an infinity or a number outside float32: nothing is left.")
     return CheckedFeatures(matrix[kept], kept, rows - int(kept.sum()))
 
 
+def valid_rows(features: Any) -> NDArray[np.bool_] | None:
+    """Return which rows (n,) of a matrix (n, d) have only numbers that are finite in float32; None when all have."""
+    bad = _invalid_numbers(features)
+    return _without(bad, features.shape[0]) if len(bad) else None
+
+
 def check_labels(
-    labels: Any, rows: int, predictor_type: str | None = None, num_classes: int | None = None
+    labels: Any,
+    rows: int,
+    predictor_type: str | None = None,
+    num_classes: int | None = None,
+    *,
+    first_row: int = 0,
 ) -> NDArray[Any]:
     """Check that ``labels`` (rows,) suit the predictor, and return them as an ndarray (rows,).
 
@@ -82,6 +94,8 @@ def check_labels(
         ``"regressor"`` and None every finite number.
     num_classes
         The number of classes of a multiclass classifier; None allows every class number.
+    first_row
+        The number of the first row in a larger whole, for messages.
 
     Raises
     ------
@@ -107,9 +121,19 @@ def check_labels(
         row = int(np.argmax(wrong))
         raise DataError(
             f"Labels must be {allowed}, but {int(wrong.sum())} of {rows} are not; the first is {vector[row]} at row "
-            f"{row}."
+            f"{first_row + row}."
         )
     return vector
+
+
+def _invalid_numbers(matrix: Any) -> NDArray[np.int64]:
+    return _invalid_sparse(matrix) if is_sparse(matrix) else _invalid_dense(matrix)
+
+
+def _without(bad: NDArray[np.int64], rows: int) -> NDArray[np.bool_]:
+    kept = np.ones(rows, np.bool_)
+    kept[bad[:, 0]] = False
+    return kept
 
 
 def _invalid_dense(matrix: NDArray[Any]) -> NDArray[np.int64]:
@@ -151,10 +175,10 @@ def _limit(dtype: np.dtype[Any]) -> Any:
     return min(np.finfo(dtype).max, np.finfo(np.float32).max)
 
 
-def _invalid(matrix: Any, bad: NDArray[np.int64]) -> DataError:
+def _invalid(matrix: Any, bad: NDArray[np.int64], first_row: int) -> DataError:
     row, column = (int(i) for i in bad[0])
     return DataError(
         f"Features must be finite numbers within float32, but {len(bad)} of them in {len(np.unique(bad[:, 0]))} row(s) "
-        f"are not; the first is {matrix[row, column]} at row {row}, column {column}: clean the data, or set "
+        f"are not; the first is {matrix[row, column]} at row {first_row + row}, column {column}: clean the data, or set "
         "on_invalid='drop'."
     )
