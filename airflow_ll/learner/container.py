@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from airflow_ll.artifacts.archive import MODEL_NAME
 from airflow_ll.exceptions import DataError, HyperparameterError, LinearLearnerError, MissingExtraError
-from airflow_ll.learner.channels import channel_files, read_channel
+from airflow_ll.learner.channels import Memory, read_channel
 from airflow_ll.learner.checkpoints import Checkpoints, describe_job
 from airflow_ll.learner.configuration import CHANNELS, Configuration, read_configuration
+from airflow_ll.learner.files import channel_files
 from airflow_ll.learner.job import TrainingJob
 from airflow_ll.learner.job_log import JobLog
 from airflow_ll.learner.settings import resolve
@@ -86,22 +87,23 @@ def _run(root: Path, configuration: Configuration, seed: int | None) -> None:
     log.info("Create Store: local")
     log.flush()
     with _Termination() as termination:
-        channels = dict(_read_channels(root, configuration))
+        memory = Memory()
+        channels = dict(_read_channels(root, configuration, memory))
         settings = resolve(hyperparameters, tuned=configuration.tuned)
         with (root / "output" / "data" / "metrics.jsonl").open("w") as metrics_file:
             checkpoints = _checkpoints(root, configuration) if checkpointing else None
-            job = TrainingJob(settings, channels, log, metrics_file, seed, termination.requested, checkpoints)
+            job = TrainingJob(settings, channels, log, metrics_file, seed, termination.requested, checkpoints, memory)
             termination.hold()
             model = job.run()
         model.save(root / "model" / MODEL_NAME)
 
 
-def _read_channels(root: Path, configuration: Configuration) -> Iterator[tuple[str, Channel]]:
+def _read_channels(root: Path, configuration: Configuration, memory: Memory) -> Iterator[tuple[str, Channel]]:
     hyperparameters, width = configuration.hyperparameters(), None
     for name in (name for name in CHANNELS if name in configuration.content_types):
         folder = root / "input" / "data" / name
-        channel = read_channel(folder, name, configuration.content_types[name], hyperparameters, width)
-        width = int(channel.features.shape[1])
+        channel = read_channel(folder, name, configuration.content_types[name], hyperparameters, width, memory)
+        width = channel.feature_dim
         yield name, channel
 
 

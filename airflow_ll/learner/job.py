@@ -13,9 +13,12 @@ import numpy as np
 from airflow_ll.artifacts.model import LinearModel
 from airflow_ll.exceptions import DataError, LinearLearnerError
 from airflow_ll.learner.calibration import calibrate
+from airflow_ll.learner.channels import Memory
 from airflow_ll.learner.job_log import IteratorCounts, JobLog
 from airflow_ll.learner.metrics import final_scores, is_loss
-from airflow_ll.learner.scaling import Batches, Scaler, fit_scaler, scaler_rows
+from airflow_ll.learner.prefetch import prefetch
+from airflow_ll.learner.rows import Batches
+from airflow_ll.learner.scaling import Scaler, fit_scaler, scaler_rows
 from airflow_ll.learner.selection import EarlyStopping
 from airflow_ll.learner.settings import RowWeights, Settings
 from airflow_ll.learner.training import Evaluation, ParallelModels, Stopped
@@ -54,6 +57,8 @@ class TrainingJob:
         Returns True when the job is to end now with the best model so far.
     checkpoints : Checkpoints, optional
         Where an earlier, interrupted run of this job is gone on from, and the state after every epoch is kept.
+    memory : Memory, optional
+        What is left of the job's budget after the channels were read: normalised rows are kept in it.
     """
 
     def __init__(
@@ -65,10 +70,12 @@ class TrainingJob:
         seed: int,
         stop: Callable[[], bool],
         checkpoints: Checkpoints | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._started = time.time()
         self._settings, self._channels, self._log, self._stop = settings, channels, log, stop
         self._metrics_file, self._checkpoints = metrics_file, checkpoints
+        memory = Memory() if memory is None else memory
         train, batch = channels["train"], int(settings.hyperparameters.mini_batch_size)
         if batch > len(train):
             raise DataError(
@@ -80,10 +87,9 @@ class TrainingJob:
         rows = scaler_rows(len(train), batch, int(settings.hyperparameters.num_point_for_scaler))
         self._scaler = _fit(settings, train, rows)
         self._counts = IteratorCounts(len(train), batch, rows)
-        self._models = ParallelModels(settings, train.features.shape[1], seed)
-        self._batches = Batches(train.features, self._scaler, batch)
-        self._targets = settings.loss.targets(self._scaler.normalise_labels(train.labels))
-        self._row_weights = self._weights.rows(train.labels)
+        self._models = ParallelModels(settings, train.feature_dim, seed)
+        self._batches = Batches(train, self._scaler, batch, self._normalised_targets, self._weights, memory)
+        self._evaluation = self._prepare_evaluation(memory)
         self._stopping = EarlyStopping(
             int(settings.hyperparameters.early_stopping_patience),
             float(settings.hyperparameters.early_stopping_tolerance),
@@ -112,6 +118,17 @@ class TrainingJob:
                 break
         return self._finalise()
 
+    def _normalised_targets(self, labels: Array) -> Array:
+        return self._settings.loss.targets(self._scaler.normalise_labels(labels))
+
+    def _prepare_evaluation(self, memory: Memory) -> Evaluation | None:
+        channel, settings = self._channels.get("validation"), self._settings
+        if channel is None:
+            return None
+        size = min(int(settings.hyperparameters.mini_batch_size), len(channel))
+        batches = Batches(channel, self._scaler, size, settings.loss.targets, self._weights, memory)
+        return Evaluation(settings, batches, self._scaler, self._stop)
+
     # Epochs.
 
     def _announce(self) -> None:
@@ -126,7 +143,7 @@ class TrainingJob:
         """Train one epoch and judge it; return whether it was the last."""
         started, log, hp = time.time(), self._log, self._settings.hyperparameters
         with np.errstate(all="ignore"):  # a model of the grid may diverge; it is never the best then
-            losses = self._models.train_epoch(self._batches, self._targets, self._row_weights, self._stop)
+            losses = self._models.train_epoch(self._batches, self._stop)
         self._counts.finish_epoch()
         self._log_models("train", epoch, losses)
         with np.errstate(all="ignore"):
@@ -190,27 +207,27 @@ class TrainingJob:
 
     def _judge(self, epoch: int, losses: PerModel) -> tuple[str, PerModel, PerModel | None]:
         """Return the criterion's name, its value for every model (to be minimised) and the validation objectives."""
-        channel, settings = self._channels.get("validation"), self._settings
-        if channel is None:
+        settings = self._settings
+        if self._evaluation is None:
             return self._objective, losses, None
-        evaluation = Evaluation(settings, channel.features, channel.labels, self._scaler, self._weights, self._stop)
         if not (settings.binary and settings.criterion.calibrates):
-            objectives = evaluation.objective(self._models.weights)
+            objectives = self._evaluation.objective(self._models.weights)
             self._log_models("validation", epoch, objectives)
             return self._objective, objectives, objectives
-        scores = np.empty((len(channel), len(settings.candidates)), np.float32)
-        objectives = evaluation.objective(self._models.weights, keep=scores)
+        labels = self._channels["validation"].labels
+        labels = labels[: self._calibration_rows(len(labels))]
+        scores = np.empty((len(labels), len(settings.candidates)), np.float32)
+        objectives = self._evaluation.objective(self._models.weights, keep=scores)
         self._log_models("validation", epoch, objectives)
-        return f"sampled_{settings.criterion.name}", self._calibrated(scores, channel.labels), objectives
+        return f"sampled_{settings.criterion.name}", self._calibrated(scores, labels), objectives
 
     def _calibrated(self, scores: Array, labels: Array) -> PerModel:
-        sample = self._calibration_rows(len(labels))
         values = np.full(scores.shape[1], np.nan)
         for model in np.flatnonzero(np.isfinite(scores).all(axis=0)):
             if self._stop():
                 raise Stopped
-            column = np.ascontiguousarray(scores[:sample, model])
-            values[model] = -calibrate(column, labels[:sample], self._settings.criterion).value
+            column = np.ascontiguousarray(scores[:, model])
+            values[model] = -calibrate(column, labels, self._settings.criterion).value
         return values
 
     def _calibration_rows(self, rows: int) -> int:
@@ -239,7 +256,7 @@ class TrainingJob:
         candidate = self._settings.candidates[index]
         self._log.info(f"Best model found for hyperparameters: {candidate.to_json()}")
         if "test" in self._channels:
-            self._log_scores(model, "test", model.margins(self._channels["test"].features))
+            self._log_scores(model, "test", _margins(model, self._channels["test"]))
         else:
             self._log.info("Test data is not provided.")
         self._record(
@@ -267,7 +284,7 @@ class TrainingJob:
             bias_lr_mult=settings.bias_lr_mult,
             node_counter=count + self._epochs_run,
         )
-        margins = model.margins(channel.features)
+        margins = _margins(model, channel)
         if settings.binary:
             sample = self._calibration_rows(len(channel))
             scores = model.decide(margins[:sample]).scores
@@ -320,13 +337,17 @@ class TrainingJob:
 
 def _fit(settings: Settings, train: Channel, rows: int) -> Scaler:
     return fit_scaler(
-        train.features[:rows],
-        train.labels[:rows],
+        train.blocks(),
+        rows,
         normalize_data=settings.normalize_data,
         unbias_data=settings.unbias_data,
         normalize_label=settings.normalize_label,
         unbias_label=settings.unbias_label,
     )
+
+
+def _margins(model: LinearModel, channel: Channel) -> Array:
+    return np.concatenate([model.margins(block.features) for block in prefetch(channel.blocks())])
 
 
 def _describe(settings: Settings, scaler: Scaler) -> str:

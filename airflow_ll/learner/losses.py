@@ -65,7 +65,8 @@ class LogisticLoss:
     def evaluate(self, scores: Array, targets: Array, losses: Array) -> None:
         """Replace ``scores`` by the derivative and fill ``losses``."""
         np.multiply(scores, targets, out=scores)
-        np.minimum(scores, _MAX_EXPONENT, out=scores)
+        if not scores.max() <= _MAX_EXPONENT:  # most often it is; looking is faster than clipping
+            np.minimum(scores, _MAX_EXPONENT, out=scores)
         np.exp(scores, out=scores)
         np.add(scores, 1, out=scores)
         np.log(scores, out=losses)

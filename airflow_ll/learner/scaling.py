@@ -1,18 +1,26 @@
-"""Normalisation: its statistics, batches of normalised rows, and folding it back into a model of raw features."""
+"""Normalisation: its statistics, and folding it back into a model of raw features."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_ll.learner.blocks import is_sparse
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float32]
+    from airflow_ll.learner.blocks import Block
 
-__all__ = ["Batches", "Scaler", "fit_scaler", "scaler_rows"]
+    Array = NDArray[np.float32]
+    Moment = NDArray[np.float64]
+
+__all__ = ["Scaler", "fit_scaler", "scaler_rows"]
 
 
 @dataclass(frozen=True)
@@ -53,25 +61,25 @@ def scaler_rows(rows: int, batch: int, wanted: int) -> int:
 
 
 def fit_scaler(
-    features: Any,
-    labels: Array,
+    blocks: Iterable[Block],
+    rows: int,
     *,
     normalize_data: bool,
     unbias_data: bool,
     normalize_label: bool,
     unbias_label: bool,
 ) -> Scaler:
-    """Take the statistics of the given rows: population mean and standard deviation, in float64, kept as float32.
+    """Take the statistics of the first rows: population mean and standard deviation, in float64, kept as float32.
 
     A column that does not vary has the standard deviation 1 here: it stays, and the bias takes its place. Sparse rows
     are not made dense to be counted.
 
     Parameters
     ----------
-    features : ndarray or scipy CSR
-        (n, d), the rows that `scaler_rows` counts.
-    labels : ndarray
-        (n,).
+    blocks : Iterable[Block]
+        n >= ``rows`` rows of d features.
+    rows : int
+        What `scaler_rows` says.
     normalize_data, unbias_data, normalize_label, unbias_label : bool
         Which of the four statistics are used.
 
@@ -79,8 +87,16 @@ def fit_scaler(
     -------
     Scaler
     """
-    mean, stdev = _sparse_moments(features) if hasattr(features, "tocsr") else _moments(features)
-    label_mean, label_stdev = (float(moment[0]) for moment in _moments(labels[:, np.newaxis]))
+    features, labels, missing = _Moments(), _Moments(), rows
+    for block in blocks:
+        counted = block[: min(missing, len(block))]
+        features.add(counted.features)
+        labels.add(counted.labels[:, np.newaxis])
+        missing -= len(counted)
+        if not missing:
+            break
+    mean, stdev = features.scale()
+    label_mean, label_stdev = (float(moment[0]) for moment in labels.scale())
     width = len(mean)
     return Scaler(
         mean if unbias_data else np.zeros(width, np.float32),
@@ -90,55 +106,37 @@ def fit_scaler(
     )
 
 
-def _moments(columns: Array) -> tuple[Array, Array]:
+class _Moments:
+    """Mean and variance of every column over blocks of rows, joined by Chan's rule, in float64."""
+
+    def __init__(self) -> None:
+        self._rows, self._mean, self._deviations = 0, np.zeros(1), np.zeros(1)
+
+    def add(self, columns: Any) -> None:
+        """Take more rows, (n, d)."""
+        rows = columns.shape[0]
+        mean, deviations = (_sparse_moments if is_sparse(columns) else _dense_moments)(columns)
+        total = self._rows + rows
+        apart = mean - self._mean
+        self._mean = self._mean + apart * (rows / total)
+        self._deviations = self._deviations + deviations + np.square(apart) * (self._rows * rows / total)
+        self._rows = total
+
+    def scale(self) -> tuple[Array, Array]:
+        """Return mean and standard deviation, (d,)."""
+        stdev = np.sqrt(self._deviations / max(1, self._rows))
+        constant = stdev <= np.abs(self._mean) * np.finfo(np.float32).eps
+        return self._mean.astype(np.float32), np.where(constant | (stdev == 0), 1, stdev).astype(np.float32)
+
+
+def _dense_moments(columns: Array) -> tuple[Moment, Moment]:
+    """Return the mean and the sum of squared deviations of every column."""
     mean = columns.mean(axis=0, dtype=np.float64)
-    # Chunks keep the float64 temporaries small.
-    squares = np.zeros_like(mean)
-    for chunk in np.array_split(columns, max(1, len(columns) // 4096)):
-        squares += np.square(chunk - mean).sum(axis=0)
-    return _as_scale(mean, squares / max(1, len(columns)))
+    return mean, np.square(columns - mean).sum(axis=0)
 
 
-def _sparse_moments(features: Any) -> tuple[Array, Array]:
-    precise = features.astype(np.float64)
+def _sparse_moments(columns: Any) -> tuple[Moment, Moment]:
+    precise = columns.astype(np.float64)
     mean = np.asarray(precise.mean(axis=0)).reshape(-1)
-    second = np.asarray(precise.multiply(precise).mean(axis=0)).reshape(-1)
-    return _as_scale(mean, np.maximum(second - np.square(mean), 0))
-
-
-def _as_scale(mean: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[Array, Array]:
-    stdev = np.sqrt(variance)
-    constant = stdev <= np.abs(mean) * np.finfo(np.float32).eps
-    return mean.astype(np.float32), np.where(constant | (stdev == 0), 1, stdev).astype(np.float32)
-
-
-class Batches:
-    """Normalised rows of one matrix, a batch at a time in one reused buffer.
-
-    The buffer has one more column, of ones, so that the bias is a weight like the others. It stays in the processor's
-    cache, so that normalising again in every epoch costs little and the data set is held once, as it was read.
-
-    Parameters
-    ----------
-    features : ndarray of float32 or scipy CSR
-        (n, d); sparse rows are made dense a batch at a time.
-    scaler : Scaler
-        What to normalise with.
-    size : int
-        The largest number of rows of a batch.
-    """
-
-    def __init__(self, features: Any, scaler: Scaler, size: int) -> None:
-        self._features, self._sparse = features, hasattr(features, "tocsr")
-        self._mean, self._inverse = scaler.mean, np.reciprocal(scaler.stdev)
-        self._buffer = np.ones((size, features.shape[1] + 1), np.float32)
-        self.size, self.rows = size, int(features.shape[0])
-
-    def read(self, start: int, stop: int) -> Array:
-        """Return normalised rows [start, stop), (stop - start, d + 1); valid until the next call."""
-        batch = self._buffer[: stop - start]
-        inner = batch[:, :-1]
-        raw = self._features[start:stop]
-        np.subtract(raw.toarray() if self._sparse else raw, self._mean, out=inner)
-        np.multiply(inner, self._inverse, out=inner)
-        return batch
+    squares = np.asarray(precise.multiply(precise).sum(axis=0)).reshape(-1)
+    return mean, np.maximum(squares - columns.shape[0] * np.square(mean), 0)

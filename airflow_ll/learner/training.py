@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from airflow_ll.learner.optimizers import SGD, Adam, Optimizer, RMSProp
-from airflow_ll.learner.scaling import Batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from numpy.typing import NDArray
 
+    from airflow_ll.learner.rows import Batches
     from airflow_ll.learner.scaling import Scaler
-    from airflow_ll.learner.settings import RowWeights, Settings
+    from airflow_ll.learner.settings import Settings
 
     Array = NDArray[np.float32]
 
@@ -49,26 +50,18 @@ class ParallelModels:
         self._decay[-1] *= settings.bias_wd_mult if settings.hyperparameters.use_bias else 0
         self._schedule = _Schedule(settings)
         self._rates = np.empty_like(self.weights)
+        self._rates_of_columns: Array | None = None  # what ``_rates`` was filled from
         self._bias_rate = np.float32(settings.bias_lr_mult if settings.hyperparameters.use_bias else 0)
         self._l1 = np.tile(np.array([each.l1 for each in candidates], np.float32), classes)
+        self._has_l1 = bool(self._l1.any())
 
-    def train_epoch(
-        self,
-        batches: Batches,
-        targets: Array,
-        row_weights: Array | None,
-        stop: Callable[[], bool],
-    ) -> NDArray[np.float64]:
+    def train_epoch(self, batches: Batches, stop: Callable[[], bool]) -> NDArray[np.float64]:
         """Update all models once over all full batches, in the order of the rows; the rest of the rows is left out.
 
         Parameters
         ----------
         batches : Batches
-            n normalised rows.
-        targets : ndarray of float32
-            (n, 1), as the loss makes them.
-        row_weights : ndarray of float32 or None
-            (n, 1).
+            Normalised rows, with the normalised labels' targets.
         stop : callable
             Asked before every batch.
 
@@ -88,21 +81,23 @@ class ParallelModels:
         average = np.full(size, 1 / size, np.float32)  # a product with it is numpy's fastest mean over rows
         batch_loss = np.empty(self._count, np.float32)
         total = np.zeros(self._count)
-        count = batches.rows // size
-        for start in range(0, count * size, size):
+        count = len(batches) // size
+        for batch in batches:
             if stop():
                 raise Stopped
-            rows = batches.read(start, start + size)
-            np.matmul(rows, self.weights, out=scores)
-            loss.evaluate(scores, targets[start : start + size], losses)
-            if row_weights is not None:
-                np.multiply(losses, row_weights[start : start + size], out=losses)
-                np.multiply(scores, row_weights[start : start + size], out=scores)
+            if len(batch) < size:
+                continue
+            batch.rows.scores(self.weights, scores)
+            loss.evaluate(scores, batch.targets, losses)
+            if batch.weights is not None:
+                np.multiply(losses, batch.weights, out=losses)
+                np.multiply(scores, batch.weights, out=scores)
             total += np.matmul(average, losses, out=batch_loss)
             np.multiply(scores, average[0], out=scores)
-            np.matmul(rows.T, scores, out=self._gradient)
+            batch.rows.gradient(scores, self._gradient)
             self._update()
-        return total / max(1, count)
+        total /= max(1, count)
+        return total
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that the next epoch depends on, by name; the arrays are the models' own."""
@@ -117,10 +112,12 @@ class ParallelModels:
         np.multiply(self.weights, self._decay, out=self._decayed)
         np.add(self._gradient, self._decayed, out=self._gradient)
         rates = self._schedule.next()
-        self._rates[:] = rates
-        self._rates[-1] *= self._bias_rate
+        if rates is not self._rates_of_columns:
+            self._rates_of_columns = rates
+            self._rates[:] = rates
+            self._rates[-1] *= self._bias_rate
         self._optimizer.update(self.weights, self._gradient, self._rates)
-        if self._l1.any():
+        if self._has_l1:
             self._shrink(rates * self._l1)
 
     def _shrink(self, thresholds: Array) -> None:
@@ -137,63 +134,46 @@ class Evaluation:
 
     Parameters
     ----------
-    features : ndarray of float32 or scipy CSR
-        (n, d), raw.
-    labels : ndarray of float32
-        (n,), raw.
+    batches : Batches
+        Normalised rows, with the raw labels' targets.
     scaler : Scaler
-        Of the train channel.
-    weights : RowWeights
         Of the train channel.
     stop : callable
         Asked before every batch.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        features: Any,
-        labels: Array,
-        scaler: Scaler,
-        weights: RowWeights,
-        stop: Callable[[], bool],
-    ) -> None:
-        self._settings, self._scaler, self._stop = settings, scaler, stop
-        self._batches = Batches(features, scaler, min(int(settings.hyperparameters.mini_batch_size), len(labels)))
-        self._targets = settings.loss.targets(labels)
-        self._row_weights = weights.rows(labels)
-
-    def _scores(self, weights: Array) -> Iterator[tuple[int, int, Array]]:
-        """Yield (start, stop, scores in label space) of every batch, the last one shorter."""
-        size, rows = self._batches.size, self._batches.rows
-        for start in range(0, rows, size):
-            if self._stop():
-                raise Stopped
-            stop = min(start + size, rows)
-            scores = self._batches.read(start, stop) @ weights
-            scores *= np.float32(self._scaler.label_stdev)
-            scores += np.float32(self._scaler.label_mean)
-            yield start, stop, scores
+    def __init__(self, settings: Settings, batches: Batches, scaler: Scaler, stop: Callable[[], bool]) -> None:
+        self._loss, self._classes, self._batches, self._stop = settings.loss, settings.classes, batches, stop
+        self._label_mean, self._label_stdev = np.float32(scaler.label_mean), np.float32(scaler.label_stdev)
 
     def objective(self, weights: Array, keep: Array | None = None) -> NDArray[np.float64]:
-        """Return the mean loss of every model over all rows, (K,); fill ``keep``, (n, K), with the scores if given.
+        """Return the mean loss of every model over all rows, (K,); fill ``keep`` with the scores of the first rows.
 
         Raises
         ------
         Stopped
             ``stop`` said so.
         """
-        count = weights.shape[1] // self._settings.classes
-        total = np.zeros(count)
-        for start, stop, scores in self._scores(weights):
-            if keep is not None:
-                keep[start:stop] = scores
-            losses = np.empty((stop - start, count), np.float32)
-            self._settings.loss.evaluate(scores, self._targets[start:stop], losses)
-            if self._row_weights is not None:
-                losses *= self._row_weights[start:stop]
+        size, columns = self._batches.size, weights.shape[1]
+        every_score = np.empty((size, columns), np.float32)
+        every_loss = np.empty((size, columns // self._classes), np.float32)
+        total = np.zeros(every_loss.shape[1])
+        start = 0
+        for batch in self._batches:
+            if self._stop():
+                raise Stopped
+            scores, losses = every_score[: len(batch)], every_loss[: len(batch)]
+            batch.rows.scores(weights, scores)
+            np.multiply(scores, self._label_stdev, out=scores)
+            np.add(scores, self._label_mean, out=scores)
+            if keep is not None and start < len(keep):
+                keep[start : start + len(batch)] = scores[: len(keep) - start]
+            self._loss.evaluate(scores, batch.targets, losses)
+            if batch.weights is not None:
+                np.multiply(losses, batch.weights, out=losses)
             total += losses.sum(axis=0, dtype=np.float64)
-        return total / self._batches.rows
+            start += len(batch)
+        return total / start
 
 
 class _Schedule:
@@ -209,12 +189,20 @@ class _Schedule:
         # A minimum above the user's own rate does not raise it.
         self._minimum = np.minimum(floor, self._initial)
         self.updates = 0
+        # Rates change at the multiples of this only; most updates have those of the one before.
+        self._period = math.gcd(*self._step.tolist())
+        self._computed = -1
+        self._rates = self._initial.astype(np.float32)
 
     def next(self) -> Array:
-        exponent = self.updates // self._step
+        """Return the rates of the next update, (columns,): the same array as before when they are the same."""
+        period = self.updates // self._period
+        if period != self._computed:
+            exponent = self.updates // self._step
+            rates: NDArray[np.float64] = np.maximum(self._initial * self._factor**exponent, self._minimum)
+            self._rates, self._computed = rates.astype(np.float32), period
         self.updates += 1
-        rates: NDArray[np.float64] = np.maximum(self._initial * self._factor**exponent, self._minimum)
-        return rates.astype(np.float32)
+        return self._rates
 
 
 def _initial_weights(settings: Settings, width: int, seed: int | None) -> Array:

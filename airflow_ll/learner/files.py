@@ -1,0 +1,175 @@
+"""Reading a channel's files in blocks, with errors that name the file and the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airflow_ll.exceptions import DataError
+from airflow_ll.learner.blocks import Block, is_sparse, regroup
+from airflow_ll.learner.payloads import CSV, RECORDIO
+from airflow_ll.records import check_labels, iter_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from airflow_ll.hyperparameters import LinearLearnerHyperparameters
+
+__all__ = ["ChannelFiles", "channel_files"]
+
+_BLOCK_BYTES = 4 << 20
+_SUPPORTED = (RECORDIO, CSV)
+
+
+def channel_files(directory: Path) -> list[Path]:
+    """Return a channel's files in the order in which they are read; hidden ones, as the manifest, are left out."""
+    return [path for path in sorted(directory.rglob("*")) if path.is_file() and not _is_hidden(path, directory)]
+
+
+@dataclass(frozen=True)
+class ChannelFiles:
+    """A channel's directory as an iterable of blocks, read anew each time, in the order of the files' names.
+
+    A block has whole mini-batches, and about 4 MiB unless one mini-batch is larger.
+
+    Attributes
+    ----------
+    directory : Path
+        Where the files are, also in folders.
+    channel : str
+        The channel's name.
+    content_type : str or None
+        As in ``inputdataconfig.json``; RecordIO-protobuf when there is none.
+    hp : LinearLearnerHyperparameters
+        Whose ``feature_dim``, ``predictor_type``, ``num_classes`` and ``mini_batch_size`` the rows must suit.
+    feature_dim : int or None
+        Of the train channel, if known.
+    """
+
+    directory: Path
+    channel: str
+    content_type: str | None
+    hp: LinearLearnerHyperparameters
+    feature_dim: int | None = None
+
+    def __iter__(self) -> Iterator[Block]:
+        """Read and check.
+
+        Raises
+        ------
+        DataError
+            The channel is empty, unreadable or unsuitable; the message names the file and the record.
+        """
+        paths = channel_files(self.directory)
+        full = [path for path in paths if path.stat().st_size]
+        found = next((rows.shape[1] for path in full for rows, _ in self._read(path, 1)), None)
+        if found is None:
+            raise DataError(f"The channel '{self.channel}' is empty: it has {len(paths)} file(s) and no records.")
+        width = self.feature_dim or found if self.hp.feature_dim == "auto" else int(self.hp.feature_dim)
+        batch = int(self.hp.mini_batch_size)
+        rows = batch * max(1, _BLOCK_BYTES // (4 * width * batch))
+        yield from regroup((block for path in full for block in self._checked(path, rows, width)), rows)
+
+    def _checked(self, path: Path, rows: int, width: int) -> Iterator[Block]:
+        where, start = f"{path.relative_to(self.directory)} of channel '{self.channel}'", 0
+        for features, labels in self._read(path, rows):
+            if features.shape[1] != width:
+                raise DataError(
+                    f"The feature dimension of the records in {where} is {features.shape[1]}, but {width} is expected "
+                    f"(feature_dim {self.hp.feature_dim}). Please fix feature_dim or the data and try again."
+                )
+            if labels is None or labels.ndim != 1:
+                raise DataError(
+                    f"The records in {where} have no label, or more than one: LinearLearner is supervised and needs "
+                    "one label a record."
+                )
+            _check_finite(labels[:, np.newaxis], where, "the label", start)
+            _check_finite(features, where, "feature", start)
+            self._check_labels(labels, where, start)
+            yield Block(features.astype(np.float32, copy=False), labels.astype(np.float32, copy=False))
+            start += len(labels)
+
+    def _read(self, path: Path, rows: int) -> Iterator[tuple[Any, NDArray[Any] | None]]:
+        """Yield features, (n, d), and labels, (n,), of at most ``rows`` rows at a time."""
+        kind = _content_type(self.channel, self.content_type)
+        try:
+            if kind == CSV:
+                yield from _read_csv(path, rows)
+            else:
+                yield from ((batch.features, batch.labels) for batch in iter_records(path, rows))
+        except ValueError as error:
+            raise DataError(
+                f"Unable to read data channel '{self.channel}'. Requested content-type is '{kind}'. Please verify the "
+                f"data matches the requested content-type. (caused by {type(error).__name__} in {path.name}: {error})"
+            ) from error
+
+    def _check_labels(self, labels: NDArray[Any], where: str, start: int) -> None:
+        kind, classes = self.hp.predictor_type, int(self.hp.num_classes)
+        try:
+            check_labels(labels, len(labels), kind, classes)
+        except DataError:
+            # Once more behind as many good labels as there were, for the number of the row.
+            whole = np.concatenate([np.zeros(start, labels.dtype), labels])
+            try:
+                check_labels(whole, len(whole), kind, classes)
+            except DataError as error:
+                raise DataError(f"Unable to train on {where}. {error}") from error
+
+
+def _is_hidden(path: Path, directory: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.relative_to(directory).parts)
+
+
+def _content_type(channel: str, given: str | None) -> str:
+    kind = (given or RECORDIO).split(";")[0].strip().lower()
+    if kind not in _SUPPORTED:
+        raise DataError(
+            f"Content type '{given}' of channel '{channel}' is not supported. Use one of {', '.join(_SUPPORTED)}."
+        )
+    return kind
+
+
+def _read_csv(path: Path, rows: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    start = 0
+    with path.open(encoding="utf-8-sig") as lines:
+        while chunk := list(islice(lines, rows)):
+            filled = [line for line in chunk if not line.isspace()]
+            if filled:
+                table = _parse_csv(filled, start)
+                yield np.ascontiguousarray(table[:, 1:]), np.ascontiguousarray(table[:, 0])
+            start += len(filled)
+
+
+def _parse_csv(lines: list[str], start: int) -> NDArray[np.float32]:
+    """Parse lines of numbers; ``start`` rows came before them."""
+    try:
+        table = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2, comments=None)
+    except ValueError as error:
+        raise ValueError(f"{error}, counted from row {start}" if start else str(error)) from error
+    if table.shape[1] < 2:
+        raise ValueError("a row must have the label and at least one feature")
+    return table
+
+
+def _check_finite(values: Any, where: str, what: str, start: int) -> None:
+    """Refuse numbers that are none; ``start`` records of the file came before ``values``."""
+    data = values.data if is_sparse(values) else values
+    # NaN and infinities survive a sum; a finite sum of finite extremes proves that there are none.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(data.sum(dtype=np.float64)):
+            return
+    record, column = np.argwhere(~np.isfinite(values.toarray() if is_sparse(values) else values))[0]
+    found = values[record, column]
+    kind, short = ("missing (NaN)", "NaN") if np.isnan(found) else ("infinite (Inf)", "Inf")
+    place = what if what == "the label" else f"{what} {column}"
+    raise DataError(
+        f"Unable to read data of {where}. Found {kind} values. Please remove any {kind} values in the input data. "
+        f"The first {short} is {place} of record {start + record}."
+    )

@@ -1,0 +1,65 @@
+"""Reading ahead: an iterator that works in a thread of its own while its items are used."""
+
+from __future__ import annotations
+
+import threading
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["prefetch"]
+
+T = TypeVar("T")
+
+_DEPTH = 2
+_POLL = 0.05  # seconds after which a waiting thread looks whether it is still wanted
+
+
+def prefetch(items: Iterable[T]) -> Iterator[T]:
+    """Yield ``items``, taken from their iterator in a background thread, at most two ahead.
+
+    An error of the iterator is raised here, in its place. Closing the generator ends the thread.
+    """
+    queue: Queue[tuple[T | None, BaseException | None]] = Queue(_DEPTH)
+    unwanted = threading.Event()
+    thread = threading.Thread(target=_fill, args=(queue, iter(items), unwanted), name="reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, end = queue.get()
+            if isinstance(end, StopIteration):
+                return
+            if end is not None:
+                raise end
+            yield item  # type: ignore[misc]
+    finally:
+        unwanted.set()
+        _drain(queue)
+        thread.join()
+
+
+def _fill(queue: Queue[tuple[T | None, BaseException | None]], items: Iterator[T], unwanted: threading.Event) -> None:
+    while not unwanted.is_set():
+        try:
+            entry: tuple[T | None, BaseException | None] = (next(items), None)
+        except BaseException as error:
+            entry = (None, error)
+        while not unwanted.is_set():
+            try:
+                queue.put(entry, timeout=_POLL)
+                break
+            except Full:
+                continue
+        if entry[1] is not None:
+            return
+
+
+def _drain(queue: Queue[tuple[T | None, BaseException | None]]) -> None:
+    """Let go of what nobody will take."""
+    while True:
+        try:
+            queue.get_nowait()
+        except Empty:
+            return
