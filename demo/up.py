@@ -70,7 +70,9 @@ def up(data_dir: Path, conf: dict[str, Any] | None = None, *, port: int | None =
                 f"[red]The run failed[/]: {api.url}/dags/{DAG_ID}/runs/{identity.run_id} shows the tasks' logs."
             )
         console.print("Ctrl-C stops everything.")
-        signal.pause()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+    console.print("Stopped.")
     return 0
 
 
