@@ -98,7 +98,8 @@ def _run_dag(dag: Any, data_dir: Path, served: runtime.Runtime, identity: RunIde
         try:
             ended = dag.test(run_after=identity.date, logical_date=identity.date, run_conf=identity.conf)
         except Exception as error:
-            raise DemoError(f"Airflow could not run the DAG: {error} (see {data_dir / 'demo.log'}).") from error
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise DemoError(f"Airflow could not run the DAG: {reason} (The log is {data_dir / 'demo.log'}.)") from error
     if str(ended.state) != "success":
         raise DemoError(_failure(failures, observer, data_dir))
 
