@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_ll.records.checks import CheckedFeatures, check_features, check_labels
     from airflow_ll.records.decoder import RecordBatch, iter_records, read_records
+    from airflow_ll.records.dense_encoder import DenseEncoder
     from airflow_ll.records.encoder import encode_records, write_records
     from airflow_ll.records.matrices import as_matrix
     from airflow_ll.records.record_sets import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "CheckedFeatures": "checks",
+    "DenseEncoder": "dense_encoder",
     "RecordBatch": "decoder",
     "RecordSet": "record_sets",
     "as_matrix": "matrices",
@@ -42,6 +44,7 @@ _EXPORTS = {
 
 __all__ = [
     "CheckedFeatures",
+    "DenseEncoder",
     "RecordBatch",
     "RecordSet",
     "as_matrix",

@@ -14,6 +14,7 @@ from airflow_ll.records.framing import Block, iter_blocks
 from airflow_ll.records.messages import decode_messages, dense_layout
 from airflow_ll.records.parts import Part, Tensors, concatenate, take
 from airflow_ll.records.ragged_decoder import decode_ragged
+from airflow_ll.records.uniform import read_uniform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,12 @@ def read_records(source: Source) -> RecordBatch:
     MissingExtraError
         Rows are sparse and scipy is not installed.
     """
-    return _batch(list(_parts(source)))
+    path_or_data = Path(source) if isinstance(source, str) else source
+    if isinstance(path_or_data, (bytes, bytearray, memoryview, Path)):
+        whole = read_uniform(path_or_data)
+        if whole is not None:
+            return _batch(whole)
+    return _batch(concatenate(list(_parts(path_or_data))))
 
 
 def iter_records(source: Source, batch_rows: int = 10_000) -> Iterator[RecordBatch]:
@@ -85,9 +91,9 @@ def iter_records(source: Source, batch_rows: int = 10_000) -> Iterator[RecordBat
         while rows >= batch_rows:
             batch, waiting = take(waiting, batch_rows)
             rows -= batch_rows
-            yield _batch(batch)
+            yield _batch(concatenate(batch))
     if rows:
-        yield _batch(waiting)
+        yield _batch(concatenate(waiting))
 
 
 def _parts(source: Source) -> Iterator[Part]:
@@ -134,9 +140,8 @@ def _check_like(part: Part, first: Part, offset: int) -> None:
         )
 
 
-def _batch(parts: list[Part]) -> RecordBatch:
-    whole = concatenate(parts)
-    labels = whole.labels
+def _batch(rows: Part) -> RecordBatch:
+    labels = rows.labels
     if labels is not None and labels.shape[1] == 1:
         labels = labels[:, 0]
-    return RecordBatch(whole.features.matrix(), labels, whole.uids, whole.metadata)
+    return RecordBatch(rows.features.matrix(), labels, rows.uids, rows.metadata)

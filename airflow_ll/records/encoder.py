@@ -8,8 +8,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_ll.records.dense import DenseLayout
+from airflow_ll.records.dense_encoder import DenseEncoder, fill
 from airflow_ll.records.matrices import Dtype, as_labels, as_matrix, assign, is_sparse, misfit, tensor_dtype
-from airflow_ll.records.ragged_encoder import PackedRows, TensorRows, encode_rows
+from airflow_ll.records.ragged_encoder import FloatRows, PackedRows, TensorRows, encode_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 #: A chunk fits the second-level cache, so that encoding costs little more than copying.
 CHUNK_BYTES = 1 << 20
 #: Ragged rows take some dozen steps a chunk: larger ones spread their cost.
-CHUNK_ELEMENTS = 1 << 17
+CHUNK_ELEMENTS = 1 << 18
 
 
 def write_records(stream: IO[bytes], features: Any, labels: Any = None, *, dtype: Dtype = "float32") -> int:
@@ -74,17 +75,12 @@ def encode_records(features: Any, labels: Any = None, *, dtype: Dtype = "float32
 
 
 def _dense_chunks(matrix: NDArray[Any], labels: NDArray[Any] | None, layout: DenseLayout) -> Iterator[memoryview]:
-    """Yield the framed rows, chunk after chunk in one buffer that already holds all bytes but the numbers."""
-    stride = len(layout.template)
-    rows = max(1, min(len(matrix), CHUNK_BYTES // stride))
-    buffer = bytearray(layout.template * rows)
-    records = np.frombuffer(buffer, layout.dtype)
+    """Yield the framed rows, chunk after chunk in one buffer."""
+    rows = max(1, min(len(matrix), CHUNK_BYTES // len(layout.template)))
+    encoder = DenseEncoder(layout, rows)
     for first in range(0, len(matrix), rows):
-        chunk = matrix[first : first + rows]
-        _fill(records["features"][: len(chunk)], chunk, "The feature", first)
-        if labels is not None:
-            _fill(records["labels"][: len(chunk)], labels[first : first + rows], "The label", first)
-        yield memoryview(buffer)[: len(chunk) * stride]
+        chunk = slice(first, first + rows)
+        yield encoder.encode(matrix[chunk], None if labels is None else labels[chunk], first_row=first)
 
 
 def _ragged_chunks(
@@ -111,9 +107,11 @@ def _chunk_end(matrix: Any, first: int) -> int:
 
 def _dense_rows(
     matrix: NDArray[Any], first: int, last: int, dtype: np.dtype[Any], what: str = "The feature"
-) -> TensorRows:
+) -> TensorRows | FloatRows:
     chunk = np.empty((last - first, matrix.shape[1]), dtype)
-    _fill(chunk, matrix[first:last], what, first)
+    fill(chunk, matrix[first:last], what, first)
+    if dtype.kind == "f":
+        return FloatRows(chunk)
     return TensorRows(PackedRows(chunk.ravel(), np.full(len(chunk), matrix.shape[1], np.int64)))
 
 
@@ -127,12 +125,6 @@ def _sparse_rows(matrix: Any, first: int, last: int, dtype: np.dtype[Any]) -> Te
         raise misfit("The feature", source[bad], dtype, row, int(keys[bad]))
     counts = np.diff(bounds)
     return TensorRows(PackedRows(values, counts), PackedRows(keys, counts), matrix.shape[1])
-
-
-def _fill(target: NDArray[Any], source: NDArray[Any], what: str, first_row: int) -> None:
-    """Copy the rows ``source`` (n, d), whose first is number ``first_row`` of the matrix, into ``target``."""
-    if (bad := assign(target, source)) is not None:
-        raise misfit(what, source[bad], target.dtype, first_row + bad[0], bad[1])
 
 
 def _write_all(stream: IO[bytes], chunk: memoryview) -> None:

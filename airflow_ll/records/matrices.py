@@ -89,6 +89,9 @@ def assign(target: NDArray[Any], source: NDArray[Any]) -> tuple[int, ...] | None
             return _first((source < low) | (source > high))
         np.copyto(target, source, casting="unsafe")
         return None
+    if np.can_cast(source.dtype, target.dtype, "safe"):
+        np.copyto(target, source)
+        return None
     try:
         with np.errstate(over="raise", under="ignore", invalid="ignore"):
             np.copyto(target, source, casting="unsafe")

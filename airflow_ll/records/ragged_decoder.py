@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_ll.records.parts import Part, Tensors
+from airflow_ll.records.runs import copy_runs
 from airflow_ll.records.wire import FEATURES, HEADER_BYTES, KEYS, LABEL, NAME, SHAPE, TENSOR_FIELD, VALUES, tag
 
 if TYPE_CHECKING:
@@ -148,16 +149,13 @@ class _RowReader:
             return values.view(np.int64).astype(dtype), counts
         if (sizes % dtype.itemsize).any():
             raise _UnusualError
-        counts = sizes // dtype.itemsize
-        positions = _spread(starts, sizes, counts, dtype.itemsize)
-        at_every_byte = np.ndarray((max(0, len(self.data) - dtype.itemsize + 1),), dtype, self.data.data, strides=(1,))
-        return at_every_byte[positions], counts
+        return self.gather(starts, sizes).view(dtype), sizes // dtype.itemsize
 
     def unsigned(
         self, starts: NDArray[np.int64], sizes: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Return the varints of all rows, and how many each row has."""
-        content = self.data[_spread(starts, sizes, sizes, 1)]
+        content = self.gather(starts, sizes)
         ends = np.flatnonzero(content < 0x80)
         bounds = np.cumsum(sizes)
         if len(content) and (content[bounds[sizes > 0] - 1] > 0x7F).any():
@@ -171,6 +169,13 @@ class _RowReader:
             low = content[ends[longer] - byte] & 0x7F
             values[longer] = values[longer] << np.uint64(7) | low
         return values, np.diff(np.searchsorted(ends, bounds), prepend=0)
+
+    def gather(self, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return each row's ``sizes`` bytes from ``starts`` on, one row after another."""
+        ends = np.cumsum(sizes)
+        content = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+        copy_runs(content, ends - sizes, self.data, starts, sizes)
+        return content
 
     def expect_room(self, size: int) -> None:
         """Refuse rows that end within ``size`` bytes."""
@@ -186,14 +191,6 @@ class _RowReader:
         """Refuse rows in which nested messages end at different places."""
         if not np.array_equal(ends, others):
             raise _UnusualError
-
-
-def _spread(
-    starts: NDArray[np.int64], sizes: NDArray[np.int64], counts: NDArray[np.int64], width: int
-) -> NDArray[np.int64]:
-    """Return the byte positions of all elements, ``width`` bytes each, ``counts`` of them from ``starts`` on."""
-    before = np.cumsum(sizes) - sizes
-    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()), dtype=np.int64) * width
 
 
 def _same_shape(shapes: NDArray[np.uint64], counts: NDArray[np.int64]) -> int | None:

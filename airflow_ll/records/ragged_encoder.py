@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.records.dense import as_items, zeros_entry
+from airflow_ll.records.runs import copy_runs, items_at_every_byte
+from airflow_ll.records.varints import as_unsigned, packed_varints, varint_piece, varint_widths
 from airflow_ll.records.wire import (
     FEATURES,
     HEADER_BYTES,
@@ -27,7 +30,6 @@ from airflow_ll.records.wire import (
     field,
     tag,
     varint,
-    varint_widths,
     word_pieces,
 )
 
@@ -45,32 +47,21 @@ class PackedRows:
     elements: NDArray[Any]
     counts: NDArray[np.int64]
 
-    @cached_property
-    def unsigned(self) -> NDArray[Any]:
-        """Integers as the unsigned numbers their varints stand for."""
-        if self.elements.itemsize <= 4 and self.elements.min(initial=0) >= 0:
-            return self.elements.astype(np.uint32, copy=False)
-        return self.elements.astype(np.int64).view(np.uint64)
+    @property
+    def content(self) -> NDArray[np.uint8]:
+        """The bytes of all rows' elements, one after another."""
+        return self._encoded[0]
 
-    @cached_property
-    def widths(self) -> NDArray[np.uint8]:
-        """Bytes of each integer."""
-        return varint_widths(self.unsigned)
-
-    @cached_property
-    def ends(self) -> NDArray[np.int64]:
-        """Where each element ends in the bytes of all."""
-        if self.elements.dtype.kind == "f":
-            return np.arange(1, len(self.elements) + 1, dtype=np.int64) * self.elements.itemsize
-        return np.cumsum(self.widths, dtype=np.int64)
-
-    @cached_property
+    @property
     def sizes(self) -> NDArray[np.int64]:
         """Bytes of each row's elements."""
+        return self._encoded[1]
+
+    @cached_property
+    def _encoded(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         if self.elements.dtype.kind == "f":
-            return self.counts * self.elements.itemsize
-        bounds = np.concatenate(([0], self.ends))[np.cumsum(self.counts)]
-        return np.diff(bounds, prepend=0)
+            return self.elements.view(np.uint8), self.counts * self.elements.itemsize
+        return packed_varints(as_unsigned(self.elements), self.counts)
 
     @cached_property
     def field_sizes(self) -> NDArray[np.int64]:
@@ -85,11 +76,6 @@ class TensorRows:
     values: PackedRows
     keys: PackedRows | None = None
     feature_dim: int | None = None
-
-    @property
-    def number(self) -> bytes:
-        """The tag of this kind of tensor in ``Value``."""
-        return tag(TENSOR_FIELD[self.values.elements.dtype])
 
     @cached_property
     def shape(self) -> bytes:
@@ -109,35 +95,66 @@ class TensorRows:
 
     @cached_property
     def entry_sizes(self) -> NDArray[np.int64]:
-        """Bytes of each row's map entry."""
+        """Bytes of each row's map entry, without tag and length."""
         return len(NAME) + 1 + varint_widths(self.value_sizes) + self.value_sizes
 
+    @property
+    def field_sizes(self) -> NDArray[np.int64]:
+        """Bytes of each row's map entry."""
+        return 1 + varint_widths(self.entry_sizes) + self.entry_sizes
 
-def encode_rows(features: TensorRows, labels: TensorRows | None) -> NDArray[np.uint8]:
+    def write(self, writer: RowWriter, number: int) -> None:
+        """Write every row's map entry of field ``number``."""
+        writer.constant(tag(number))
+        writer.varints(self.entry_sizes)
+        writer.constant(NAME + tag(2))
+        writer.varints(self.value_sizes)
+        writer.constant(tag(TENSOR_FIELD[self.values.elements.dtype]))
+        writer.varints(self.sizes)
+        writer.packed(VALUES, self.values)
+        if self.keys is not None:
+            writer.packed(KEYS, self.keys)
+        writer.constant(self.shape)
+
+
+@dataclass(frozen=True)
+class FloatRows:
+    """Dense floating-point tensors of many rows, all of the same size: ``values`` (rows, d), contiguous."""
+
+    values: NDArray[Any]
+
+    @property
+    def field_sizes(self) -> int:
+        """Bytes of each row's map entry."""
+        return len(self._zeros(FEATURES))
+
+    def write(self, writer: RowWriter, number: int) -> None:
+        """Write every row's map entry of field ``number``."""
+        zeros = self._zeros(number)
+        writer.constant(zeros[: len(zeros) - self.values.shape[1] * self.values.itemsize])
+        if self.values.size:
+            writer.items(as_items(self.values))
+
+    def _zeros(self, number: int) -> bytes:
+        return zeros_entry(number, self.values.dtype, self.values.shape[1])
+
+
+def encode_rows(features: TensorRows | FloatRows, labels: TensorRows | FloatRows | None) -> NDArray[np.uint8]:
     """Return the framed records of all rows of ``features`` and ``labels``, one after another."""
-    maps = [(FEATURES, features)] + ([(LABEL, labels)] if labels else [])
-    payload = np.sum([1 + varint_widths(rows.entry_sizes) + rows.entry_sizes for _, rows in maps], axis=0)
+    payload = np.asarray(features.field_sizes + (labels.field_sizes if labels else 0))
     if payload.max(initial=0) > MAX_PAYLOAD:
         raise DataError(f"A row does not fit one RecordIO record of {MAX_PAYLOAD} bytes: use fewer features.")
     ends = np.cumsum(HEADER_BYTES + (payload + 3) // 4 * 4)
-    writer = _RowWriter(int(ends[-1]) if len(ends) else 0, np.concatenate(([0], ends[:-1])))
+    writer = RowWriter(int(ends[-1]) if len(ends) else 0, np.concatenate(([0], ends[:-1])))
     writer.words(np.full(len(ends), MAGIC))
     writer.words(payload)
-    for number, rows in maps:
-        writer.constant(tag(number))
-        writer.varints(rows.entry_sizes)
-        writer.constant(NAME + tag(2))
-        writer.varints(rows.value_sizes)
-        writer.constant(rows.number)
-        writer.varints(rows.sizes)
-        writer.packed(VALUES, rows.values)
-        if rows.keys is not None:
-            writer.packed(KEYS, rows.keys)
-        writer.constant(rows.shape)
+    features.write(writer, FEATURES)
+    if labels:
+        labels.write(writer, LABEL)
     return writer.out
 
 
-class _RowWriter:
+class RowWriter:
     """Writes the parts of many rows side by side into ``out``; ``cursor`` (rows,) says where each row continues."""
 
     def __init__(self, size: int, starts: NDArray[np.int64]) -> None:
@@ -151,58 +168,41 @@ class _RowWriter:
 
     def constant(self, content: bytes) -> None:
         """Write the same bytes into every row."""
-        for byte in content:
-            self.out[self.cursor] = byte
-            self.cursor += 1
+        for offset, size in word_pieces(len(content)):
+            self._scatter(self.cursor + offset, np.frombuffer(content, f"<u{size}", 1, offset))
+        self.cursor += len(content)
 
-    def varints(self, values: NDArray[np.int64], where: NDArray[np.bool_] | None = None) -> None:
-        """Write one varint a row, in the rows of ``where``."""
-        cursor = self.cursor if where is None else self.cursor[where]
-        chosen = values if where is None else values[where]
+    def items(self, values: NDArray[Any]) -> None:
+        """Write one of ``values`` (rows,) a row."""
+        self._scatter(self.cursor, values)
+        self.cursor += values.itemsize
+
+    def varints(self, values: NDArray[np.int64], rows: NDArray[np.int64] | slice = slice(None)) -> None:
+        """Write one varint a row, into the ``rows`` that are chosen."""
+        chosen = as_unsigned(values[rows])
         widths = varint_widths(chosen)
-        self._scatter_varints(cursor, chosen.astype(np.uint64), widths)
-        cursor = cursor + widths
-        if where is None:
-            self.cursor = cursor
-        else:
-            self.cursor[where] = cursor
+        self._scatter_varints(self.cursor[rows], chosen, widths)
+        self.cursor[rows] += widths
 
     def packed(self, number: int, rows: PackedRows) -> None:
         """Write one packed field a row, leaving out empty ones."""
         present = rows.sizes > 0
-        self.out[self.cursor[present]] = tag(number)[0]
-        self.cursor[present] += 1
-        self.varints(rows.sizes, present)
-        ends = np.repeat(self.cursor - (np.cumsum(rows.sizes) - rows.sizes), rows.counts)
-        ends += rows.ends
-        if rows.elements.dtype.kind == "f":
-            self._scatter(ends - rows.elements.itemsize, rows.elements)
-        else:
-            self._scatter_varints(np.subtract(ends, rows.widths, dtype=np.int64), rows.unsigned, rows.widths)
+        chosen = slice(None) if present.all() else np.flatnonzero(present)
+        self.out[self.cursor[chosen]] = tag(number)[0]
+        self.cursor[chosen] += 1
+        self.varints(rows.sizes, chosen)
+        copy_runs(self.out, self.cursor, rows.content, np.cumsum(rows.sizes) - rows.sizes, rows.sizes)
         self.cursor += rows.sizes
 
     def _scatter(self, positions: NDArray[np.int64], values: NDArray[Any]) -> None:
-        """Write ``values`` at byte ``positions``, through a view that has an element at every byte."""
+        """Write ``values`` (rows,), or one value for all, at byte ``positions`` (rows,)."""
         if len(positions):
-            room = len(self.out) - values.dtype.itemsize + 1
-            np.ndarray((room,), values.dtype, self.out.data, strides=(1,))[positions] = values
+            items_at_every_byte(self.out, values.dtype)[positions] = values
 
     def _scatter_varints(self, positions: NDArray[np.int64], values: NDArray[Any], widths: NDArray[np.uint8]) -> None:
         """Write the varints of ``values`` at byte ``positions``, those of one width at a time."""
-        for width in range(1, int(widths.max(initial=0)) + 1):
-            chosen = np.flatnonzero(widths == width)
-            at, rest = (positions, values) if len(chosen) == len(values) else (positions[chosen], values[chosen])
+        narrowest, widest = int(widths.min(initial=10)), int(widths.max(initial=0))
+        for width in range(narrowest, widest + 1):
+            chosen = slice(None) if narrowest == widest else np.flatnonzero(widths == width)
             for offset, size in word_pieces(width):
-                self._scatter(at + offset, _varint_piece(rest, size, last=offset + size == width))
-                rest = rest >> (7 * size)
-
-
-def _varint_piece(values: NDArray[Any], size: int, *, last: bool) -> NDArray[Any]:
-    """Return the lowest ``size`` bytes of the varints of ``values`` as words; in the ``last`` ones no byte follows."""
-    word = np.dtype(f"<u{size}")
-    piece = (values & 0x7F).astype(word)
-    for byte in range(1, size):
-        piece |= (values >> (7 * byte) & 0x7F).astype(word) << (8 * byte)
-    follows = int.from_bytes(b"\x80" * (size - last) + b"\x00" * last, "little")
-    piece |= word.type(follows)
-    return np.asarray(piece)
+                self._scatter(positions[chosen] + offset, varint_piece(values[chosen], offset, size))

@@ -16,8 +16,6 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
 MAGIC = 0xCED7230A
 HEADER_BYTES = 8
 #: The upper three bits of the length word mark a record continued in the next frame, which SageMaker does not use.
@@ -70,13 +68,3 @@ def word_pieces(size: int) -> Iterator[tuple[int, int]]:
         width = 1 << min(3, (size - offset).bit_length() - 1)
         yield offset, width
         offset += width
-
-
-def varint_widths(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return how many bytes each of the ``values`` (>= 0) takes as a varint (1 to 10)."""
-    widths = np.ones(values.shape, np.uint8)
-    largest = int(values.max(initial=0))
-    for limit in range(7, 64, 7):
-        if largest >> limit:
-            widths += values >= values.dtype.type(1 << limit)
-    return widths
