@@ -57,6 +57,7 @@ def serve(root: Path, host: str, port: int) -> int:
     # uvicorn calls the handler that it found again when it has shut down; the default one would kill us.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with socket.create_server((host, port), backlog=2048) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else small answers wait for delayed ACKs
         config = uvicorn.Config(
             create_app(model),
             log_level="warning",

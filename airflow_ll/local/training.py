@@ -133,6 +133,7 @@ class _TrainingRun:
         self._job = TRAINING_JOB.describe(runtime, {"TrainingJobName": name})
         self._root = runtime.data_dir / "jobs" / name
         self._kept: dict[str, Any] = {}
+        self._last_line = ""
         epoch = int(time.time() * 1000)
         count = self._job["ResourceConfig"]["InstanceCount"]
         self._streams = [f"{name}/algo-{number}-{epoch}" for number in range(1, count + 1)]
@@ -233,10 +234,11 @@ class _TrainingRun:
             self._runtime.processes.forget(child)
         self._handle.check()
         if code:
-            raise _TrainingFailedError(_failure_reason(self._root, code))
+            raise _TrainingFailedError(_failure_reason(self._root, code, self._last_line))
 
     def _log(self, lines: list[str]) -> None:
         self._runtime.logs.write(LOG_GROUP, self._streams[0], lines)
+        self._last_line = next((line for line in reversed(lines) if line.strip()), self._last_line)
         now = time.time()
         points = [(name, value, now) for line in lines for name, value in parse_metrics(line)]
         if points:
@@ -263,11 +265,11 @@ class _TrainingRun:
             raise s3_data.CustomerDataError(f"Artifact upload failed:{error}") from error
 
 
-def _failure_reason(root: Path, code: int) -> str:
-    """Return the FailureReason for a trainer that ended with ``code``, from its failure file if it left one."""
+def _failure_reason(root: Path, code: int, last_line: str) -> str:
+    """Return the FailureReason for a trainer that ended with ``code``: its failure file, else its last words."""
     file = root / "output" / "failure"
     text = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
     for mine, theirs in _FAILURE_PREFIXES:
         if text.startswith(mine):
             return theirs + text.removeprefix(mine)
-    return f"AlgorithmError: {text or 'the trainer left no reason'}, exit code: {code}"
+    return f"AlgorithmError: {text or last_line.strip() or 'the trainer left no reason'}, exit code: {code}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import regex
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 __all__ = ["fault", "missing", "refuse", "validate"]
+
+_SURROGATES = re.compile(r"\\u([Dd][89ABab][0-9A-Fa-f]{2})\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})")
 
 
 def validate(shape: StructureShape, request: dict[str, Any]) -> None:
@@ -169,8 +172,13 @@ def _enumeration(allowed: list[str]) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Any:
-    """Compile a pattern of Java's syntax; ``re`` lacks its character classes by property."""
-    return regex.compile(pattern)
+    """Compile a pattern of Java's syntax: it has classes by property, and a pair of surrogates is one character."""
+    return regex.compile(_SURROGATES.sub(_code_point, pattern))
+
+
+def _code_point(pair: re.Match[str]) -> str:
+    high, low = (int(half, 16) for half in pair.groups())
+    return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08X}"
 
 
 def _join(path: str, name: str) -> str:
