@@ -111,16 +111,10 @@ class ChannelFiles:
             ) from error
 
     def _check_labels(self, labels: NDArray[Any], where: str, start: int) -> None:
-        kind, classes = self.hp.predictor_type, int(self.hp.num_classes)
         try:
-            check_labels(labels, len(labels), kind, classes)
-        except DataError:
-            # Once more behind as many good labels as there were, for the number of the row.
-            whole = np.concatenate([np.zeros(start, labels.dtype), labels])
-            try:
-                check_labels(whole, len(whole), kind, classes)
-            except DataError as error:
-                raise DataError(f"Unable to train on {where}. {error}") from error
+            check_labels(labels, len(labels), self.hp.predictor_type, int(self.hp.num_classes), first_row=start)
+        except DataError as error:
+            raise DataError(f"Unable to train on {where}. {error}") from error
 
 
 def _is_hidden(path: Path, directory: Path) -> bool:
@@ -165,7 +159,11 @@ def _check_finite(values: Any, where: str, what: str, start: int) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(data.sum(dtype=np.float64)):
             return
-    record, column = np.argwhere(~np.isfinite(values.toarray() if is_sparse(values) else values))[0]
+    first = int(np.flatnonzero(~np.isfinite(data))[0])
+    if is_sparse(values):
+        record, column = int(np.searchsorted(values.indptr, first, side="right")) - 1, int(values.indices[first])
+    else:
+        record, column = divmod(first, values.shape[1])
     found = values[record, column]
     kind, short = ("missing (NaN)", "NaN") if np.isnan(found) else ("infinite (Inf)", "Inf")
     place = what if what == "the label" else f"{what} {column}"
