@@ -1,4 +1,4 @@
-"""RecordIO-protobuf, the format LinearLearner trains on: codec, shards, manifests, record sets.
+"""From any rows to what LinearLearner trains on: sources, schemas, splits, shards, the RecordIO-protobuf codec.
 
 numpy and protobuf are imported when a name that needs them is first used.
 """
@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_ll.records.batches import Batch
     from airflow_ll.records.checks import CheckedFeatures, check_features, check_labels
     from airflow_ll.records.decoder import RecordBatch, iter_records, read_records
     from airflow_ll.records.dense_encoder import DenseEncoder
@@ -22,12 +23,24 @@ if TYPE_CHECKING:
         shard_bounds,
         shard_name,
     )
+    from airflow_ll.records.schema import Column, FeatureSchema
+    from airflow_ll.records.shards import ShardPlan
+    from airflow_ll.records.shuffles import shuffle_rows
+    from airflow_ll.records.sources import read_batches, read_tables
+    from airflow_ll.records.splits import Split, split_rows
+    from airflow_ll.records.tables import Table
 
 _EXPORTS = {
+    "Batch": "batches",
     "CheckedFeatures": "checks",
+    "Column": "schema",
     "DenseEncoder": "dense_encoder",
+    "FeatureSchema": "schema",
     "RecordBatch": "decoder",
     "RecordSet": "record_sets",
+    "ShardPlan": "shards",
+    "Split": "splits",
+    "Table": "tables",
     "as_matrix": "matrices",
     "check_features": "checks",
     "check_labels": "checks",
@@ -36,17 +49,27 @@ _EXPORTS = {
     "iter_records": "decoder",
     "manifest_body": "record_sets",
     "parse_manifest": "record_sets",
+    "read_batches": "sources",
     "read_records": "decoder",
+    "read_tables": "sources",
     "shard_bounds": "record_sets",
     "shard_name": "record_sets",
+    "shuffle_rows": "shuffles",
+    "split_rows": "splits",
     "write_records": "encoder",
 }
 
 __all__ = [
+    "Batch",
     "CheckedFeatures",
+    "Column",
     "DenseEncoder",
+    "FeatureSchema",
     "RecordBatch",
     "RecordSet",
+    "ShardPlan",
+    "Split",
+    "Table",
     "as_matrix",
     "check_features",
     "check_labels",
@@ -55,9 +78,13 @@ __all__ = [
     "iter_records",
     "manifest_body",
     "parse_manifest",
+    "read_batches",
     "read_records",
+    "read_tables",
     "shard_bounds",
     "shard_name",
+    "shuffle_rows",
+    "split_rows",
     "write_records",
 ]
 

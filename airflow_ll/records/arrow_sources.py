@@ -1,0 +1,163 @@
+"""Stream CSV, Parquet and Arrow files and datasets with pyarrow, a batch of rows at a time."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_ll.exceptions import DataError
+from airflow_ll.extras import require
+from airflow_ll.records.batches import default_batch_rows
+from airflow_ll.records.numpy_sources import seekable
+from airflow_ll.records.tables import Table, as_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_BLOCK_BYTES = 1 << 20
+
+
+def parquet_tables(stream: Any, columns: Sequence[str] | None, batch_rows: int | None) -> Iterator[Table]:
+    """Yield the rows of a Parquet file; of a row group no more than a block of each column is in memory."""
+    parquet = require("pyarrow.parquet", extra="arrow", purpose="Reading Parquet")
+    with seekable(stream) as file, _as_data_errors("Parquet"):
+        opened = parquet.ParquetFile(file, buffer_size=_BLOCK_BYTES, pre_buffer=False)
+        names = opened.schema_arrow.names
+        chosen = names if columns is None else [name for name in columns if name in names]
+        rows = batch_rows or default_batch_rows(len(chosen))
+        for batch in opened.iter_batches(batch_size=rows, columns=chosen, use_threads=False):
+            yield as_table(batch)
+
+
+def ipc_tables(stream: Any, columns: Sequence[str] | None) -> Iterator[Table]:
+    """Yield the rows of an Arrow file (Feather 2) or Arrow stream, a record batch at a time."""
+    ipc = require("pyarrow.ipc", extra="arrow", purpose="Reading Arrow files")
+    with seekable(stream) as file, _as_data_errors("Arrow"):
+        start = file.tell()
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(start)
+        if is_file:
+            reader = ipc.open_file(file)
+            batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
+        else:
+            batches = iter(ipc.open_stream(file))
+        for batch in batches:
+            yield as_table(_project(batch, columns))
+
+
+def dataset_tables(dataset: Any, columns: Sequence[str] | None, batch_rows: int | None) -> Iterator[Table]:
+    """Yield the rows of a ``pyarrow.dataset.Dataset`` in the order of its files."""
+    names = dataset.schema.names
+    chosen = names if columns is None else [name for name in columns if name in names]
+    with _as_data_errors("dataset"):
+        batches = dataset.to_batches(
+            columns=chosen,
+            batch_size=batch_rows or default_batch_rows(len(chosen)),
+            batch_readahead=1,
+            fragment_readahead=1,
+            use_threads=False,
+        )
+        for batch in batches:
+            yield as_table(batch)
+
+
+def csv_tables(stream: Any, columns: Sequence[str] | None, categorical: Sequence[str]) -> Iterator[Table]:
+    """Yield the rows of a CSV (UTF-8) about 1 MiB at a time.
+
+    Its first line has the columns' names unless all of it are numbers. Columns that are numbers in the first block are
+    numbers throughout; ``categorical`` ones are text.
+    """
+    csv = require("pyarrow.csv", extra="arrow", purpose="Reading CSV")
+    with _as_data_errors("CSV"):
+        head = _head(stream)
+        read = csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
+        names = _names(head)
+        if names is None:
+            read.autogenerate_column_names = True
+            names = [f"f{index}" for index in range(head.split(b"\n", 1)[0].count(b",") + 1)]
+            numbered = {name: name[1:] for name in names}
+        else:
+            numbered = {}
+        types = _types(csv, head, read, {name for name in names if numbered.get(name, name) in categorical})
+        convert = csv.ConvertOptions(column_types=types)
+        if columns is not None:
+            convert.include_columns = [name for name in names if numbered.get(name, name) in columns]
+        for batch in csv.open_csv(_Prefixed(head, stream), read_options=read, convert_options=convert):
+            names = [numbered.get(name, name) for name in batch.schema.names]
+            yield Table(dict(zip(names, map(_empty_as_null, batch.columns), strict=True)))
+
+
+def _head(stream: Any) -> bytes:
+    """Return the first block of ``stream``: whole lines, unless one line is longer than a block."""
+    parts, size = [], 0
+    while size < _BLOCK_BYTES and (part := stream.read(_BLOCK_BYTES - size)):
+        parts.append(part)
+        size += len(part)
+    head = b"".join(parts)
+    if not head.strip():
+        raise DataError("The CSV is empty.")
+    return head
+
+
+def _names(head: bytes) -> list[str] | None:
+    """Return the names in the first line, or None when all of them are numbers."""
+    import csv
+
+    line = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode()
+    names = next(csv.reader([line]))
+    return None if all(_is_number(name) for name in names) else names
+
+
+def _types(csv: Any, head: bytes, read: Any, categorical: set[str]) -> dict[str, str]:
+    """Return the columns' types, inferred from the first lines: numbers are float64, since whole ones may end."""
+    lines = head if len(head) < _BLOCK_BYTES else head[: head.rfind(b"\n") + 1]
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(categorical, "string"))
+    schema = csv.read_csv(io.BytesIO(lines), read_options=read, convert_options=convert).schema
+    return {field.name: "float64" if str(field.type) in ("int64", "null") else field.type for field in schema}
+
+
+def _empty_as_null(column: Any) -> Any:
+    """Return a column with null for empty text, which is how a CSV says that there is none."""
+    if str(column.type) != "string":
+        return column
+    compute = require("pyarrow.compute", extra="arrow", purpose="Reading CSV")
+    return compute.if_else(compute.equal(column, ""), None, column)
+
+
+class _Prefixed(io.RawIOBase):
+    """The bytes ``head``, then those of ``stream``."""
+
+    def __init__(self, head: bytes, stream: Any) -> None:
+        self._head, self._stream = memoryview(head), stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        piece = self._head[: len(target)] or self._stream.read(len(target))
+        self._head = self._head[len(piece) :] if self._head else self._head
+        target[: len(piece)] = piece
+        return len(piece)
+
+
+def _project(batch: Any, columns: Sequence[str] | None) -> Any:
+    return batch if columns is None else batch.select([name for name in batch.schema.names if name in columns])
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _as_data_errors(what: str) -> Iterator[None]:
+    """Say in our own words that a file is not what it should be."""
+    arrow = require("pyarrow", extra="arrow", purpose=f"Reading {what}")
+    try:
+        yield
+    except arrow.ArrowException as error:
+        raise DataError(f"The {what} data cannot be read: {error}") from error

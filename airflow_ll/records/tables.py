@@ -1,0 +1,256 @@
+"""Rows as sources hand them over, before they are numbers: named columns of any type, or a nameless matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airflow_ll.exceptions import DataError
+from airflow_ll.records.matrices import as_matrix, is_sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+_ARROW_TEXT = ("string", "large_string", "string_view", "binary", "large_binary")
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A column by its distinct values: ``texts`` (k,) and, a row, which of them it is: ``codes`` (n,), -1 for null.
+
+    Values count by their text, so that 1, 1.0 and "1" are one value whatever the kind of file they came from.
+    """
+
+    codes: NDArray[np.int64]
+    texts: tuple[str, ...]
+
+    def take(self, selection: Any) -> Factor:
+        """Return the selected rows."""
+        return Factor(self.codes[selection], self.texts)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Some rows: named ``columns`` each (n,), or one ``matrix`` (n, d) whose columns are named by their numbers.
+
+    ``labels`` (n,) are those a source keeps apart from the columns.
+    """
+
+    columns: Mapping[str, Any] | None = None
+    matrix: Any = None
+    labels: Any = None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        if self.columns is None:
+            return int(self.matrix.shape[0])
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __getitem__(self, rows: slice) -> Table:
+        """Return the rows from ``rows.start`` to ``rows.stop``."""
+        labels = None if self.labels is None else self.labels[rows]
+        if self.columns is None:
+            return Table(matrix=self.matrix[rows], labels=labels)
+        return Table({name: column[rows] for name, column in self.columns.items()}, labels=labels)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names."""
+        return tuple(map(str, range(self.matrix.shape[1]))) if self.columns is None else tuple(self.columns)
+
+    def name(self, reference: str | int) -> str:
+        """Return the name of the column with this name or number.
+
+        Raises
+        ------
+        DataError
+            There is no such column.
+        """
+        names = self.names
+        if isinstance(reference, int) and not isinstance(reference, bool) and -len(names) <= reference < len(names):
+            return names[reference]
+        if isinstance(reference, str) and reference in names:
+            return reference
+        shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise DataError(f"There is no column {reference!r}; the {len(names)} columns are {shown}.")
+
+    def column(self, name: str) -> Any:
+        """Return the column ``name`` (n,) in the source's own type."""
+        name = self.name(name)
+        if self.columns is not None:
+            return self.columns[name]
+        column = self.matrix[:, [int(name)]]
+        return (column.toarray() if is_sparse(column) else column)[:, 0]
+
+    def numbers(self, names: Sequence[str] | None = None) -> Any:
+        """Return the columns ``names`` (None: all) side by side: float32 (n, d), of a matrix its own dtype or CSR.
+
+        Raises
+        ------
+        DataError
+            A column is not of numbers, or does not exist.
+        """
+        if self.columns is None:
+            return self.matrix if names is None else self.matrix[:, [int(self.name(name)) for name in names]]
+        chosen = self.names if names is None else names
+        values = np.empty((len(self), len(chosen)), np.float32)
+        for index, name in enumerate(chosen):
+            fill_numbers(values[:, index], self.column(name), name)
+        return values
+
+
+def as_table(data: Any, labels: Any = None) -> Table:
+    """Return ``data`` (an array, scipy matrix, pandas or polars frame, Arrow table or mapping of columns) as a Table.
+
+    Raises
+    ------
+    DataError
+        Two columns have one name, or an array is no matrix of numbers.
+    """
+    if isinstance(data, Table):
+        return data
+    if labels is not None:
+        labels = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+    if isinstance(data, dict):
+        return Table({str(name): np.asarray(column) for name, column in data.items()}, labels=labels)
+    if not hasattr(data, "columns"):
+        return Table(matrix=as_matrix(data), labels=labels)
+    columns = [(str(name), column) for name, column in _columns(data)]
+    named = dict(columns)
+    if len(named) < len(columns):
+        names = [name for name, _ in columns]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"Columns must have different names, but more than one is {twice!r}: rename them.")
+    return Table(named, labels=labels)
+
+
+def fill_numbers(target: NDArray[np.float32], column: Any, name: str) -> None:
+    """Write ``column`` (n,) into ``target`` (n,); null becomes NaN and what float32 cannot hold an infinity."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.copyto(target, numbers(column, name), casting="unsafe")
+
+
+def numbers(column: Any, name: str) -> NDArray[Any]:
+    """Return ``column`` (n,) as real numbers, with NaN for null.
+
+    Raises
+    ------
+    DataError
+        It has text, dates or something else.
+    """
+    kind: object
+    try:
+        values, kind = (_arrow_numbers if is_arrow(column) else _array_numbers)(column)
+    except (TypeError, ValueError) as error:
+        values, kind = None, f"something else ({error})"
+    if values is None or values.dtype.kind not in "biuf":
+        raise DataError(
+            f"The column {name!r} must have numbers, but has {kind}: leave it out, convert it, or encode it one-hot by "
+            "a feature schema that declares it categorical."
+        )
+    return values
+
+
+def factor(column: Any) -> Factor:
+    """Return ``column`` (n,) by its distinct values."""
+    if is_arrow(column):
+        codes, values = _arrow_factor(column)
+    elif hasattr(column, "factorize"):  # pandas
+        codes, values = column.factorize()
+    else:
+        codes, values = _array_factor(np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column))
+    return _merged(np.asarray(codes, np.int64), [text(value) for value in values])
+
+
+def text(value: Any) -> str | None:
+    """Return the text of one value: integral floats as integers, booleans as true and false, None for null and NaN."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, float):
+        if value is None or math.isnan(value):
+            return None
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def is_arrow(column: object) -> bool:
+    """Tell whether ``column`` is an Arrow array, without importing pyarrow."""
+    return hasattr(column, "dictionary_encode")
+
+
+def is_text(column: Any) -> bool:
+    """Tell whether ``column`` has text, or values that are declared categories."""
+    if is_arrow(column):
+        kind = str(column.type)
+        return kind in _ARROW_TEXT or kind.startswith("dictionary")
+    kind = str(column.dtype).lower()
+    if kind.startswith(("str", "<u", "|s", "category", "categorical", "enum")):
+        return True
+    return kind == "object" and any(isinstance(value, str | bytes) for value in column)
+
+
+def _columns(table: Any) -> Iterable[tuple[Any, Any]]:
+    if hasattr(table, "items"):  # pandas
+        return ((name, column) for name, column in table.items())
+    if hasattr(table, "iter_columns"):  # polars
+        return ((column.name, column) for column in table.iter_columns())
+    return zip(table.schema.names, table.columns, strict=True)  # Arrow
+
+
+def _arrow_numbers(column: Any) -> tuple[NDArray[Any] | None, object]:
+    kind = str(column.type)
+    if kind == "bool":
+        column = column.cast("uint8")
+    elif kind == "null" or kind.startswith("decimal"):
+        column = column.cast("float64")
+    elif not kind.startswith(("int", "uint", "float", "double", "halffloat")):
+        return None, kind
+    return np.asarray(column.to_numpy() if hasattr(column, "chunks") else column.to_numpy(zero_copy_only=False)), kind
+
+
+def _array_numbers(column: Any) -> tuple[NDArray[Any] | None, object]:
+    if hasattr(column, "isna") and not isinstance(column.dtype, np.dtype):  # pandas' own dtypes have their own null
+        if is_text(column):
+            return None, column.dtype
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan)), column.dtype
+    values = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)
+    if values.dtype.kind != "O":
+        return values, values.dtype
+    if any(isinstance(value, str | bytes) for value in values):
+        return None, "text"
+    return values.astype(np.float64), values.dtype
+
+
+def _arrow_factor(column: Any) -> tuple[Any, Sequence[Any]]:
+    if not str(column.type).startswith("dictionary"):
+        column = column.dictionary_encode()
+    if hasattr(column, "chunks"):
+        column = column.unify_dictionaries().combine_chunks()
+        column = column.chunk(0) if hasattr(column, "chunks") else column
+    codes = column.indices.cast("int64").fill_null(-1)
+    return codes.to_numpy(zero_copy_only=False), column.dictionary.to_pylist()
+
+
+def _array_factor(values: NDArray[Any]) -> tuple[Any, Sequence[Any]]:
+    if values.dtype.kind != "O":
+        uniques, codes = np.unique(values, return_inverse=True)
+        return codes, uniques.tolist()
+    known: dict[Any, int] = {}
+    return np.fromiter((known.setdefault(value, len(known)) for value in values), np.int64, len(values)), list(known)
+
+
+def _merged(codes: NDArray[np.int64], texts: Sequence[str | None]) -> Factor:
+    """Return the factor of values some of which may be null or have the same text."""
+    known: dict[str, int] = {}
+    places = [-1 if one is None else known.setdefault(one, len(known)) for one in texts]
+    if places != list(range(len(places))):
+        codes = np.array([*places, -1], np.int64)[codes]
+    return Factor(codes, tuple(known))
