@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["linear_learner_record_set_task"]
 
-_NOT_TEMPLATED = {"features", "labels"}  # the function returns them
+_NOT_TEMPLATED = {"features", "labels", "sql", "sql_conn_id", "sql_parameters"}  # the function returns the rows
 
 
 class _RecordSetDecoratedOperator(DecoratedOperator, LinearLearnerRecordSetOperator):
-    """Upload what the function returns: ``(features, labels)``, or features alone."""
+    """Upload what the function returns or yields: ``(features, labels)``, or features alone."""
 
     custom_operator_name = "@task.linear_learner_record_set"
     template_fields: Sequence[str] = (
@@ -42,24 +42,25 @@ class _RecordSetDecoratedOperator(DecoratedOperator, LinearLearnerRecordSetOpera
         op_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, features=None, **kwargs)
+        super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
     @clear_failures
     def execute(self, context: Any) -> dict[str, Any]:
-        """Call the function, check and upload what it returns."""
-        from airflow_ll.hooks.sources import load
+        """Call the function, check and upload its rows."""
+        from airflow_ll.hooks.row_sources import data_source
 
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
         returned = self.python_callable(*self.op_args, **kwargs)
         features, labels = returned if isinstance(returned, tuple) else (returned, None)
-        return self.upload(context, *load(self.hook, features, labels, self.label_column))
+        return self.convert(context, data_source(self.hook, features, self.file_format), labels)
 
 
 def linear_learner_record_set_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
-    """Make a function a task that uploads what it returns as a record set.
+    """Make a function a task that uploads its rows as a record set.
 
-    :param python_callable: returns ``(features, labels)`` or features: arrays, data frames or file names.
+    :param python_callable: returns ``(features, labels)`` or features: arrays, data frames or a file name; or yields
+        them batch by batch, so that memory is bounded by one batch.
     :param kwargs: the arguments of :class:`airflow_ll.operators.LinearLearnerRecordSetOperator`.
     """
     return task_decorator_factory(

@@ -14,7 +14,7 @@ from airflow_ll.extras import require
 if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
 
-__all__ = ["load"]
+__all__ = ["load", "load_labels"]
 
 
 def load(
@@ -32,12 +32,19 @@ def load(
     if labels is None:
         labels = table.labels
     elif isinstance(labels, str):
-        labels = np.asarray(_table(hook, labels).matrix).reshape(-1)
+        labels = load_labels(hook, labels)
     if label_column is None:
         return table.matrix, labels
     if labels is not None:
         raise DataError("Labels must be given once: either labels or label_column, got both.")
     return table.without(label_column)
+
+
+def load_labels(hook: LinearLearnerHook, labels: Any) -> Any:
+    """Return labels (rows,) given as an array-like, or as path or S3 URI of a file with one column; None if None."""
+    if isinstance(labels, str):
+        return np.asarray(_table(hook, labels).matrix).reshape(-1)
+    return None if labels is None else np.asarray(labels)
 
 
 class _Table:

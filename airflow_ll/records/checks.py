@@ -179,6 +179,6 @@ def _invalid(matrix: Any, bad: NDArray[np.int64], first_row: int) -> DataError:
     row, column = (int(i) for i in bad[0])
     return DataError(
         f"Features must be finite numbers within float32, but {len(bad)} of them in {len(np.unique(bad[:, 0]))} row(s) "
-        f"are not; the first is {matrix[row, column]} at row {first_row + row}, column {column}: clean the data, or set "
-        "on_invalid='drop'."
+        f"are not; the first is {matrix[row, column]} at row {first_row + row}, column {column}: clean the data, or "
+        "set on_invalid='drop'."
     )

@@ -52,7 +52,7 @@ def test_the_facts_are_kept_beside_the_prefix_where_no_channel_reads_them(
 
     prefix = result["s3_data"].removesuffix(".amazon.manifest")
     names = sorted(key.rsplit("/", 1)[1] for key in hook.keys(prefix))
-    assert names == [".amazon.manifest", "matrix_0.pbr"]
+    assert names == [".amazon.manifest", "matrix_000000.pbr"]
     assert json.loads(hook.read(f"{prefix.rstrip('/')}.meta/record_set.json"))["shards"][0]["bytes"] == result["bytes"]
 
 
@@ -112,7 +112,7 @@ def test_invalid_rows_can_be_left_out(hook: LinearLearnerHook, location: str) ->
     features[3, 0] = np.nan
     result = upload_record_set(hook, features, LABELS, data_location=location, on_invalid="drop").to_dict()
 
-    batch = read_records(hook.read(result["s3_data"].removesuffix(".amazon.manifest") + "matrix_0.pbr"))
+    batch = read_records(hook.read(result["s3_data"].removesuffix(".amazon.manifest") + "matrix_000000.pbr"))
     np.testing.assert_array_equal(batch.labels, np.delete(LABELS, 3))
 
 

@@ -44,7 +44,7 @@ def test_what_a_function_returns_becomes_a_record_set(aws: Runtime, dag_id: str,
     hook = LinearLearnerHook()
     second = read_records(hook.read(result["s3_data"].replace(".amazon.manifest", "matrix_1.pbr")))
     np.testing.assert_array_equal(second.labels, [3, 4, 5, 6])
-    alone = ran.result("features_alone")["s3_data"].replace(".amazon.manifest", "matrix_0.pbr")
+    alone = ran.result("features_alone")["s3_data"].replace(".amazon.manifest", "matrix_000000.pbr")
     assert read_records(hook.read(alone)).labels is None
 
 

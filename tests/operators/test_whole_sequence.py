@@ -101,7 +101,7 @@ def test_the_whole_sequence(aws: Runtime, dag_id: str, rows: str, location: str,
         again = task_instance.xcom_pull(task_ids="predict_in_other_words", map_indexes=index)
         assert again["predictions"] == predicted["predictions"]
     transform = ran.result("transform")
-    assert transform["outputs"] == [f"{location}/scores/matrix_0.pbr.out"]
+    assert transform["outputs"] == [f"{location}/scores/matrix_000000.pbr.out"]
     bucket, key = transform["outputs"][0].removeprefix("s3://").split("/", 1)
     body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     lines = [json.loads(line) for line in body.splitlines()]

@@ -1,0 +1,281 @@
+"""From a source to record sets: read, encode categories, check, split, shuffle, upload, all of it in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airflow_ll.exceptions import DataError
+from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE
+from airflow_ll.hooks.storage import ObjectSettings
+from airflow_ll.hooks.uploading import Attempt, Rows, Target, Upload
+from airflow_ll.records import (
+    FeatureSchema,
+    Split,
+    check_features,
+    check_labels,
+    read_batches,
+    read_tables,
+    shuffle_rows,
+    split_rows,
+)
+from airflow_ll.records.checks import valid_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from airflow_ll.hooks.linear_learner import LinearLearnerHook
+    from airflow_ll.hooks.row_sources import Source
+    from airflow_ll.records.batches import Batch
+
+__all__ = ["Conversion", "RowOptions", "convert", "schema_from", "split_from"]
+
+_SHUFFLED = "train"  # the channel in which the order of the rows matters
+_ENCODING = 1  # raised when the same rows become other bytes
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What becomes of the rows on their way.
+
+    :param columns: names or numbers of the features; all but the label by default.
+    :param label_column: the name or number of the label.
+    :param labels: labels (rows,) apart from the features.
+    :param schema: how named columns become numbers; its columns and vocabularies win over ``columns``.
+    :param categorical_columns: columns to learn a vocabulary of, when there is no schema.
+    :param split: which rows go to which channel; all go to ``channel`` without it.
+    :param shuffle: whether the rows of the channel "train" (of the only one, without split) come in another order.
+    :param seed: of the shuffle.
+    :param on_invalid: "error" refuses rows with NaN or infinities, "drop" leaves them out.
+    :param predictor_type: checks the labels: 0 and 1 for a binary classifier, class numbers for a multiclass one.
+    """
+
+    columns: Sequence[str | int] | None = None
+    label_column: str | int | None = None
+    labels: Any = None
+    schema: FeatureSchema | None = None
+    categorical_columns: Sequence[str] = ()
+    split: Split | None = None
+    channel: str = "train"
+    shuffle: bool = False
+    seed: int = 0
+    on_invalid: str = "error"
+    predictor_type: str | None = None
+    num_classes: int | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the bytes, as JSON."""
+        return {
+            "columns": None if self.columns is None else list(self.columns),
+            "label_column": self.label_column,
+            "labels": None if self.labels is None else _digest(self.labels),
+            "schema": None if self.schema is None else self.schema.checksum,
+            "categorical_columns": list(self.categorical_columns),
+            "split": None if self.split is None else self.split.to_dict(),
+            "channel": self.channel,
+            "shuffle": self.seed if self.shuffle else None,
+            "on_invalid": self.on_invalid,
+            "dtype": "float32",
+        }
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One task's work: a source, what becomes of its rows, and where the record sets go.
+
+    :param name: the folder of the task below ``data_location``.
+    :param data_location: S3 URI; SageMaker's default bucket when None.
+    :param instance_count: number of equal shards; None cuts by ``target_shard_size`` bytes.
+    """
+
+    source: Source
+    rows: RowOptions
+    name: str
+    data_location: str | None = None
+    instance_count: int | None = None
+    target_shard_size: int = DEFAULT_SHARD_SIZE
+    distribution: str = "ShardedByS3Key"
+    settings: ObjectSettings = field(default_factory=ObjectSettings)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides the bytes, in hexadecimal."""
+        how = {"instance_count": self.instance_count, "target_shard_size": self.target_shard_size}
+        spec = {"encoding": _ENCODING, "source": self.source.identity, **self.rows.identity(), **how}
+        return hashlib.sha256(json.dumps(spec, sort_keys=True, default=str).encode()).hexdigest()
+
+    def target(self, hook: LinearLearnerHook) -> Target:
+        """Return where the record sets go; the bucket is checked."""
+        return Target(
+            root=hook.location(self.data_location, default="record-sets"),
+            name=self.name,
+            fingerprint=self.fingerprint,
+            identifies=self.source.identifies,
+            exclusive=True,
+            split=self.rows.split is not None,
+            instance_count=self.instance_count,
+            shard_size=self.target_shard_size,
+            total_rows=None,
+            distribution=self.distribution,
+            settings=self.settings,
+        )
+
+
+def convert(hook: LinearLearnerHook, conversion: Conversion) -> list[Upload]:
+    """Have the record sets of a conversion complete and return them, one a channel.
+
+    :raises DataError: rows or labels that the algorithm would refuse; no record set is left then.
+    :raises RequestError: the bucket does not exist.
+    """
+    attempt = Attempt(hook, conversion.target(hook))
+    there = attempt.complete(conversion.rows.channel)
+    if there:
+        return there
+    pipeline = Pipeline(conversion.source, conversion.rows)
+    return attempt.run(pipeline.run, pipeline.schema)
+
+
+class Pipeline:
+    """The rows of a source on their way to the shards."""
+
+    def __init__(self, source: Source, options: RowOptions) -> None:
+        self.source, self.options = source, options
+        self.schema = options.schema
+        if self.schema is None and options.categorical_columns:
+            self.schema = self._fit()
+
+    def run(self, write: Callable[[Rows], None]) -> None:
+        """Hand all rows to ``write``, batch after batch."""
+        options = self.options
+        shuffled = None
+        if options.shuffle:
+            shuffled = options.channel if options.split is None else _SHUFFLED
+        parts = self._parts(write, shuffled)
+        if shuffled is None:
+            deque(parts, maxlen=0)
+            return
+        for batch in shuffle_rows(parts, seed=options.seed):
+            write(Rows(batch.features, batch.labels, shuffled))
+
+    def _parts(self, write: Callable[[Rows], None], apart: str | None) -> Iterator[Batch]:
+        """Check all rows, write those of all channels but ``apart``, and yield the batches of that one."""
+        options = self.options
+        for batch in self._batches():
+            kept = self._check(batch)
+            parts = {options.channel: batch} if options.split is None else split_rows(batch, options.split)
+            for channel, part in parts.items():
+                valid = part if kept is None else part.take(np.isin(part.rows, kept))
+                dropped = len(part) - len(valid)
+                if channel != apart:
+                    write(Rows(valid.features, valid.labels, channel, dropped))
+                    continue
+                if dropped:
+                    write(
+                        Rows(valid.features[:0], None if valid.labels is None else valid.labels[:0], channel, dropped)
+                    )
+                yield valid
+
+    def _check(self, batch: Batch) -> NDArray[np.int64] | None:
+        """Return the numbers of the rows that are kept, None when all are."""
+        options, first = self.options, int(batch.rows[0])
+        kept = None
+        if options.on_invalid == "drop":
+            kept = valid_rows(batch.features)
+        else:
+            check_features(batch.features, options.on_invalid, first_row=first)  # type: ignore[arg-type]
+        valid = batch if kept is None else batch.take(kept)
+        if valid.labels is not None:
+            check_labels(valid.labels, len(valid), options.predictor_type, options.num_classes, first_row=first)
+        return None if kept is None else valid.rows
+
+    def _batches(self) -> Iterator[Any]:
+        options = self.options
+        keys = () if options.split is None else options.split.key_columns
+        labels = {} if options.labels is None else {"labels": options.labels}
+        return iter(
+            read_batches(
+                self.source.open(),
+                format=self.source.format,
+                columns=None if self.schema is not None else options.columns,
+                label_column=options.label_column,
+                key_columns=keys,
+                schema=self.schema,
+                **labels,
+            )
+        )
+
+    def _fit(self) -> FeatureSchema:
+        """Learn the vocabularies, which takes a pass over the source of its own."""
+        options = self.options
+        if not self.source.repeatable:
+            raise DataError(
+                "categorical_columns need a source that can be read twice, and an iterator cannot: give the task a "
+                "schema, such as that of an earlier record set."
+            )
+        tables = read_tables(
+            self.source.open(), format=self.source.format, categorical=list(options.categorical_columns)
+        )
+        left_out = () if options.split is None else options.split.key_columns
+        columns = None if options.columns is None else [str(column) for column in options.columns]
+        return FeatureSchema.fit(
+            tables,
+            columns=columns,
+            categorical=list(options.categorical_columns),
+            label_column=None if options.label_column is None else str(options.label_column),
+            exclude=left_out if columns is None else (),
+        )
+
+
+def schema_from(hook: LinearLearnerHook, schema: Any) -> FeatureSchema | None:
+    """Return the feature schema that an operator was given.
+
+    :param schema: a schema, its JSON, its S3 URI, or the result of the record set task that has it.
+    :raises DataError: it is none of these.
+    """
+    if schema is None or isinstance(schema, FeatureSchema):
+        return schema
+    if isinstance(schema, dict) and "s3_data" in schema:
+        schema = f"{schema['s3_data'].rpartition('/')[0]}.meta/schema.json"
+    if isinstance(schema, str):
+        text = hook.read(schema).decode() if schema.startswith("s3://") else schema
+        return FeatureSchema.from_json(text)
+    if isinstance(schema, dict):
+        return FeatureSchema.from_dict(schema)
+    raise DataError(f"schema must be a feature schema, its JSON, its S3 URI or a record set, got {schema!r}.")
+
+
+def split_from(split: Mapping[str, Any] | None, split_by: str | Sequence[str] | None, seed: int) -> Split | None:
+    """Return the rule that an operator's ``split`` and ``split_by`` state; None when there is nothing to split."""
+    if not split:
+        return Split.by_column(_one(split_by), None) if split_by else None
+    by_values = [name for name, part in split.items() if isinstance(part, (list, tuple))]
+    if not by_values:
+        shares = {name: float(part) for name, part in split.items()}
+        if not split_by:
+            return Split.by_fraction(shares, seed=seed)
+        columns = [split_by] if isinstance(split_by, str) else list(split_by)
+        return Split.by_hash(shares, key_columns=columns, seed=seed)
+    if len(by_values) < len(split) or not split_by:
+        raise DataError(
+            f"split must be shares of the rows, or the values of the column split_by for every channel, got {split!r} "
+            f"with split_by={split_by!r}."
+        )
+    return Split.by_column(_one(split_by), {name: list(values) for name, values in split.items()})
+
+
+def _one(split_by: str | Sequence[str] | None) -> str:
+    columns = [split_by] if isinstance(split_by, str) else list(split_by or ())
+    if len(columns) != 1:
+        raise DataError(f"split_by must be one column when its values decide, got {columns}.")
+    return columns[0]
+
+
+def _digest(labels: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()

@@ -1,0 +1,161 @@
+"""Where rows come from: files and folders, objects and prefixes, SQL queries, data in memory.
+
+A source says what it is before it is read, so that the same data need not be read twice, and it can be opened anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from airflow_ll.exceptions import DataError
+from airflow_ll.hooks.linear_learner import split_s3_uri
+from airflow_ll.hooks.s3_files import open_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from airflow_ll.hooks.linear_learner import LinearLearnerHook
+    from airflow_ll.records.sources import Format
+
+__all__ = ["FORMATS", "Source", "data_source", "sql_source"]
+
+#: The formats of files, by the end of their names.
+FORMATS: Final[Mapping[str, Format]] = {
+    ".npy": "npy",
+    ".npz": "npz",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows that can be read.
+
+    :param identity: JSON that tells this source from others.
+    :param identifies: whether the same identity means the same rows.
+    :param open: returns what ``read_batches`` takes, anew each time.
+    :param format: of the opened data; None when that is in memory.
+    :param repeatable: whether it can be opened more than once.
+    """
+
+    identity: Any
+    identifies: bool
+    open: Callable[[], Any]
+    format: Format | None = None
+    repeatable: bool = True
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file or object: its name, what tells this version of it, how to open it."""
+
+    name: str
+    version: list[Any]
+    open: Callable[[], Any]
+
+
+def data_source(hook: LinearLearnerHook, data: Any, file_format: Format | None = None) -> Source:
+    """Return the source that ``data`` names or is.
+
+    :param data: a path or S3 URI of a file, or of a folder or prefix of files; or arrays, frames, an iterator of them.
+    :param file_format: the format, when the name does not tell it: one of the values of ``FORMATS``.
+    :raises DataError: there is no such file, or the format is none of ours.
+    """
+    if not isinstance(data, (str, Path)):
+        return _in_memory(data)
+    name = str(data)
+    files = _objects(hook, name) if name.startswith("s3://") else _files(name)
+    known = file_format or next((form for file in files if (form := _format(file.name))), None)
+    if known is None or known not in FORMATS.values():
+        raise DataError(f"A file of features must be one of {', '.join(FORMATS)}, got {name!r}.")
+    if len(files) > 1 and file_format is None:  # beside the data may lie _SUCCESS and the like
+        files = [file for file in files if _format(file.name) == known]
+    identity = [[file.name, *file.version] for file in files]
+    return Source(identity, True, lambda: _opened(files), known)
+
+
+def sql_source(sql: str, conn_id: str | None, parameters: Any = None, *, chunk_rows: int = 50_000) -> Source:
+    """Return the rows of a query through the ``DbApiHook`` of an Airflow connection, chunk after chunk.
+
+    :param chunk_rows: rows of one chunk; whether the database sends them so depends on its driver.
+    :raises DataError: the connection has no such hook.
+    """
+    if not conn_id:
+        raise DataError("sql needs sql_conn_id, the Airflow connection of the database, got none.")
+
+    def frames() -> Iterator[Any]:
+        from airflow.sdk import BaseHook
+
+        database = BaseHook.get_hook(conn_id)
+        if not hasattr(database, "get_df_by_chunks"):
+            raise DataError(
+                f"The connection {conn_id!r} is of {type(database).__name__}, which cannot be queried by SQL."
+            )
+        return iter(database.get_df_by_chunks(sql, parameters=parameters, chunksize=chunk_rows))
+
+    return Source({"sql": sql, "conn_id": conn_id, "parameters": parameters}, False, frames)
+
+
+def _in_memory(data: Any) -> Source:
+    if hasattr(data, "__next__"):
+        return Source("iterator", False, lambda: data, repeatable=False)
+    rows = np.asarray(data) if isinstance(data, (list, tuple)) else data
+    return Source("memory", False, lambda: rows)
+
+
+def _format(name: str) -> Format | None:
+    return FORMATS.get(PurePosixPath(name).suffix.lower())
+
+
+def _opened(files: Sequence[_File]) -> Iterator[Any]:
+    """Open each file in its turn."""
+    for file in files:
+        with file.open() as stream:
+            yield stream
+
+
+def _files(name: str) -> list[_File]:
+    path = Path(name)
+    if not path.exists():
+        raise DataError(f"There is no file {name!r}: correct the path, or wait for the task that writes it.")
+    found = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    wanted = [one for one in found if not one.name.startswith((".", "_"))] if path.is_dir() else found
+    if not wanted:
+        raise DataError(f"The folder {name!r} has no files: correct the path, or wait for the task that writes them.")
+
+    def version(one: Path) -> list[Any]:
+        stat = one.stat()
+        return [stat.st_size, stat.st_mtime_ns]
+
+    return [_File(str(one), version(one), partial(one.open, "rb")) for one in wanted]
+
+
+def _objects(hook: LinearLearnerHook, uri: str) -> list[_File]:
+    bucket, key = split_s3_uri(uri)
+    pages = hook.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+    found = {one["Key"]: one for page in pages for one in page.get("Contents", [])}
+    if key in found and not key.endswith("/"):
+        found = {key: found[key]}
+    else:
+        folder = key if not key or key.endswith("/") else f"{key}/"
+        found = {name: one for name, one in found.items() if name.startswith(folder) and _is_data(name, one)}
+    if not found:
+        raise DataError(f"There is no object {uri!r}, and none below it: correct the S3 URI, or wait for its task.")
+    return [_object(hook, bucket, found[name]) for name in sorted(found)]
+
+
+def _is_data(name: str, one: Mapping[str, Any]) -> bool:
+    return bool(one["Size"]) and not PurePosixPath(name).name.startswith((".", "_"))
+
+
+def _object(hook: LinearLearnerHook, bucket: str, one: Mapping[str, Any]) -> _File:
+    key, etag, size = one["Key"], one["ETag"], one["Size"]
+    return _File(f"s3://{bucket}/{key}", [size, etag], lambda: open_object(hook, bucket, key, etag, size))
