@@ -22,7 +22,7 @@ help: ## List the targets
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"airflow-ll needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is {v[0]}.{v[1]}: set PYTHON=python3.11 (or 3.12, 3.13) and try again")'
 	@echo "Setting up $(VENV) (once; a minute or two) ..."
-	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --requirements requirements.lock uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
@@ -89,7 +89,7 @@ lock: $(STAMP) ## Refresh requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --extra demo --group dev \
 	  --output-file requirements.lock pyproject.toml
-	@$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --exclude-newer 2026-03-01 \
+	@$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --exclude-newer 2026-05-01 \
 	  --no-emit-index-url --no-emit-find-links --extra sparse \
 	  --output-file requirements-oldest.lock pyproject.toml requirements-oldest.in
 
