@@ -78,7 +78,7 @@ class RuntimeApp:
             return
         request = Request(scope, receive)
         service, target = _address(request)
-        call = _Call(service, target or request.method, "-" if target else quote(request.url.path))
+        call = _Call(service, quote(target) or request.method, "-" if target else quote(request.url.path))
         status = 500
 
         async def watched(message: Message) -> None:
@@ -175,7 +175,7 @@ def _resource_name(operation: str, body: bytes) -> str:
     """Return the name of the resource that a JSON request is about, "-" when it names none."""
     try:
         request: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "-"
     noun = _VERB.sub("", operation)
     for member in (
@@ -187,5 +187,5 @@ def _resource_name(operation: str, body: bytes) -> str:
         "logGroupName",
     ):
         if isinstance(request, dict) and isinstance(request.get(member), str):
-            return quote(request[member][:256], safe="/:") or "-"
+            return quote(request[member][:256], safe="/:", errors="replace") or "-"
     return "-"

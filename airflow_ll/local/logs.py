@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ __all__ = ["Logs"]
 
 _MAX_EVENTS = 10_000
 _TOKEN_WIDTH = 56
+_TOKEN = re.compile(rf"[fb]/0{{{_TOKEN_WIDTH - 18}}}([0-9]{{18}})")
 
 
 class Logs:
@@ -158,10 +160,10 @@ def _token(direction: str, position: int) -> str:
 
 
 def _position(token: str) -> int:
-    direction, _, digits = token.partition("/")
-    if direction not in ("f", "b") or not digits.isdecimal():
+    match = _TOKEN.fullmatch(token)
+    if match is None:
         raise InvalidParameterError("The specified nextToken is invalid.")
-    return int(digits)
+    return int(match[1])
 
 
 def _words(pattern: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_ll.local import s3_data
 from airflow_ll.local.errors import ValidationError, unsupported
@@ -33,7 +33,7 @@ def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     bucket, key = s3_data.split(uri)
     try:
         runtime.s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
+    except (ClientError, BotoCoreError) as error:
         raise ValidationError(f"Could not find model data at {uri}.") from error
     return MODEL.create(runtime, {"EnableNetworkIsolation": False, **request})
 

@@ -77,8 +77,9 @@ def decode_json_request(operation: OperationModel, body: bytes) -> dict[str, Any
     """Parse and check the body of a JSON 1.1 request; unknown members are ignored, as AWS does."""
     try:
         request = json.loads(body or b"{}", parse_constant=_no_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SerializationError(f"The request body is not JSON: {error}") from error
+    _check_unicode(request, body)
     shape = operation.input_shape
     if not isinstance(request, dict):
         raise SerializationError("Unexpected field type")
@@ -87,6 +88,15 @@ def decode_json_request(operation: OperationModel, body: bytes) -> dict[str, Any
     validate(shape, request)
     known: dict[str, Any] = _known(shape, request)
     return known
+
+
+def _check_unicode(request: Any, body: bytes) -> None:
+    """Refuse halves of surrogate pairs, which JSON can spell and no text can hold."""
+    if b"\\u" in body:
+        try:
+            json.dumps(request, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise SerializationError("The request body is not valid Unicode.") from error
 
 
 def _no_constant(name: str) -> float:

@@ -129,7 +129,10 @@ def _encode(position: tuple[Any, str]) -> str:
 
 def _decode(token: str) -> tuple[Any, str]:
     try:
-        value, name = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except ValueError as error:
-        raise ValidationError("The specified NextToken is invalid.") from error
-    return value, name
+        position = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except (ValueError, RecursionError):
+        position = None
+    match position:
+        case [str() | float() as value, str() as name]:
+            return value, name
+    raise ValidationError("The specified NextToken is invalid.")

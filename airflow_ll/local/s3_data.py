@@ -7,9 +7,8 @@ import shutil
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.local.errors import ValidationError, unsupported
@@ -41,9 +40,8 @@ class S3Object:
 
 def split(uri: str) -> tuple[str, str]:
     """Return the bucket and the key of an ``s3://`` URI."""
-    parts = urlsplit(uri, allow_fragments=False)
-    key = parts.path.removeprefix("/")
-    return parts.netloc, f"{key}?{parts.query}" if parts.query else key
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    return bucket, key
 
 
 def check_image(image: str) -> None:
@@ -58,10 +56,10 @@ def check_exists(runtime: Runtime, source: dict[str, Any], role: str) -> None:
     bucket, key = split(source["S3Uri"])
     try:
         found = runtime.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("KeyCount", 0)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NoSuchBucket", "404", "AccessDenied", "403"):
-            raise
+    except (ClientError, ParamValidationError):
         found = 0
+    except BotoCoreError as error:
+        raise ValidationError(f'S3 cannot be reached for "{source["S3Uri"]}": {error}') from error
     if not found:
         raise ValidationError(
             f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure that the '

@@ -8,8 +8,8 @@ first gate on AWS. Rules that the model does not carry are in the operations.
 from __future__ import annotations
 
 import functools
-import math
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import regex
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["fault", "missing", "refuse", "validate"]
 
 _SURROGATES = re.compile(r"\\u([Dd][89ABab][0-9A-Fa-f]{2})\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})")
+
+
+_LARGEST = {
+    "integer": (1 << 31) - 1,
+    "long": (1 << 63) - 1,
+    "float": 3.4028235e38,
+    "double": sys.float_info.max,
+    "timestamp": 253_402_300_799,  # the last second of the year 9999
+}
 
 
 def validate(shape: StructureShape, request: dict[str, Any]) -> None:
@@ -109,7 +118,7 @@ def _number(shape: Shape, value: Any, path: str) -> Iterator[str]:
     integral = shape.type_name in ("integer", "long")
     if isinstance(value, bool) or not isinstance(value, int if integral else (int, float)):
         raise _wrong_type(value, shape.type_name.title())
-    if isinstance(value, float) and not math.isfinite(value):
+    if not -_LARGEST[shape.type_name] <= value <= _LARGEST[shape.type_name]:
         raise _wrong_type(value, shape.type_name.title())
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     if low is not None and value < low:
@@ -125,7 +134,7 @@ def _boolean(shape: Shape, value: Any, path: str) -> Iterator[str]:
 
 
 def _timestamp(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST["timestamp"]:
         raise _wrong_type(value, "Timestamp")
     yield from ()
 

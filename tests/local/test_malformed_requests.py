@@ -1,0 +1,134 @@
+"""Requests that no client of ours would send are refused with a 4xx: boto retries everything else."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local.support import IMAGE, ROLE, channel, training_request
+
+if TYPE_CHECKING:
+    from tests.conftest import Runtime
+
+RESOURCES = training_request("x")["ResourceConfig"]
+
+
+def post(runtime: Runtime, target: str, body: bytes, service: str = "sagemaker") -> tuple[int, Any]:
+    """Send a body of any kind; return the status and the JSON of the answer."""
+    connection = http.client.HTTPConnection(runtime.url.removeprefix("http://"), timeout=30)
+    scope = f"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/{service}/aws4_request, Signature=0"
+    headers = {"Authorization": scope, "Content-Type": "application/x-amz-json-1.1"}
+    try:
+        connection.request("POST", "/", body, headers | ({"X-Amz-Target": target} if target else {}))
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "service"),
+    [
+        ("SageMaker.TrainForMe", "sagemaker"),
+        ("SageMaker.Two Words", "sagemaker"),
+        ("Logs_20140328.Nothing", "logs"),
+        ("DynamoDB_20120810.ListTables", "dynamodb"),
+    ],
+)
+def test_an_unknown_operation_is_not_retried(runtime: Runtime, target: str, service: str) -> None:
+    status, answer = post(runtime, target, b"{}", service)
+
+    assert (status, answer["__type"]) == (400, "UnknownOperationException")
+
+
+def test_a_path_that_is_no_operation_is_not_retried(runtime: Runtime) -> None:
+    assert post(runtime, "", b"{}")[0] == 400
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"3", b'"\xff"', b"[" * 200_000, b'{"MaxResults": NaN}'])
+def test_a_body_that_is_no_request_is_refused(runtime: Runtime, body: bytes) -> None:
+    status, answer = post(runtime, "SageMaker.ListTrainingJobs", body)
+
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        ("GetLogEvents", {"logGroupName": "g", "logStreamName": "s", "startTime": 1 << 80}),
+        ("ListTrainingJobs", {"CreationTimeAfter": 1 << 80}),
+        ("ListTrainingJobs", {"CreationTimeAfter": int("9" * 400)}),
+        ("ListTrainingJobs", {"MaxResults": 1 << 31}),
+        ("DescribeTrainingJob", {"TrainingJobName": "\ud800"}),
+        ("CreateTrainingJob", training_request("surrogate", HyperParameters={"x": "\udfff"})),
+    ],
+)
+def test_what_no_store_can_hold_is_refused(runtime: Runtime, operation: str, members: dict[str, Any]) -> None:
+    service, prefix = ("logs", "Logs_20140328") if "Log" in operation else ("sagemaker", "SageMaker")
+    status, answer = post(runtime, f"{prefix}.{operation}", json.dumps(members).encode(), service)
+
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+def test_escaped_characters_are_not_surrogates(runtime: Runtime) -> None:
+    status, answer = post(runtime, "SageMaker.ListTrainingJobs", b'{"Smile": "\\ud83d\\ude00", "MaxResults": 1}')
+
+    assert status == 200, answer
+
+
+@pytest.mark.parametrize("token", ["scrambled", "MTI=", "WyJ4IiwgeyJ5IjogMX1d", "bnVsbA==", "é"])
+def test_a_bad_page_token_is_refused(runtime: Runtime, token: str) -> None:
+    with pytest.raises(ClientError, match=r"The specified NextToken is invalid\."):
+        runtime.client("sagemaker").list_training_jobs(NextToken=token)
+
+
+@pytest.mark.parametrize("token", ["scrambled", "f/" + "9" * 56, "f/1", "x/" + "0" * 56, "f/" + "\u0660" * 56])
+def test_a_bad_log_token_is_refused(runtime: Runtime, trained: dict[str, Any], token: str) -> None:
+    logs = runtime.client("logs")
+    group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
+    prefix = trained["TrainingJobName"]
+    stream = logs.describe_log_streams(**group, logStreamNamePrefix=prefix)["logStreams"][0]["logStreamName"]
+
+    with pytest.raises(ClientError, match=r"The specified nextToken is invalid\.") as refused:
+        logs.get_log_events(**group, logStreamName=stream, nextToken=token)
+
+    assert refused.value.response["Error"]["Code"] == "InvalidParameterException"
+
+
+@pytest.mark.parametrize("bucket", ["no-such-bucket", "Not_Valid", "[no $bucket", "a b"])
+def test_an_impossible_bucket_is_one_without_objects(data_runtime: Runtime, bucket: str) -> None:
+    sagemaker = data_runtime.client("sagemaker")
+    inputs = [channel("train", f"s3://{bucket}/train/")]
+    container = {"Image": IMAGE, "ModelDataUrl": f"s3://{bucket}/model.tar.gz"}
+
+    with pytest.raises(ClientError, match=r"\(ValidationException\).* No S3 objects found under S3 URL"):
+        sagemaker.create_training_job(**training_request("impossible", InputDataConfig=inputs))
+    with pytest.raises(ClientError, match=r"\(ValidationException\).* Could not find model data at s3://"):
+        sagemaker.create_model(ModelName="impossible", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+
+
+def test_a_key_may_have_any_character(data_runtime: Runtime) -> None:
+    data_runtime.client("s3").put_object(Bucket="data", Key="odd/a?b#c\td//é", Body=b"x")
+
+    with pytest.raises(ClientError, match=r"does not support the image"):
+        data_runtime.client("sagemaker").create_model(
+            ModelName="odd",
+            ExecutionRoleArn=ROLE,
+            PrimaryContainer={"Image": "xgboost:1", "ModelDataUrl": "s3://data/odd/a?b#c\td//é"},
+        )
+    data_runtime.client("sagemaker").create_model(
+        ModelName="odd",
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://data/odd/a?b#c\td//é"},
+    )
+
+
+def test_a_body_beyond_the_limit_is_refused(runtime: Runtime) -> None:
+    status, answer = post(runtime, "SageMaker.ListTrainingJobs", b" " * (33 << 20))
+
+    assert (status, answer["__type"]) == (400, "ValidationException")
+    assert "more than the" in answer["message"]
