@@ -54,8 +54,6 @@ def serve(root: Path, host: str, port: int) -> int:
     if not path.is_file():
         raise ArtifactError(f"There is no model at {path}: unpack a model.tar.gz of LinearLearner there.")
     model = LinearModel.load(path)
-    # uvicorn calls the handler that it found again when it has shut down; the default one would kill us.
-    signal.signal(signal.SIGTERM, lambda *_: None)
     with socket.create_server((host, port), backlog=2048) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else small answers wait for delayed ACKs
         config = uvicorn.Config(
@@ -65,10 +63,13 @@ def serve(root: Path, host: str, port: int) -> int:
             lifespan="off",
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
+        server = uvicorn.Server(config)
+        # Until uvicorn has its own handler, and again when it has shut down: the default one would kill us.
+        signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
         sys.stdout.write(f"READY http://{host}:{listener.getsockname()[1]}\n")
         sys.stdout.flush()
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
         except KeyboardInterrupt:  # Ctrl-C is how a person ends it
             return 0
     return 0
