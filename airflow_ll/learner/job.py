@@ -15,8 +15,7 @@ from airflow_ll.exceptions import DataError, LinearLearnerError
 from airflow_ll.learner.calibration import calibrate
 from airflow_ll.learner.channels import Memory
 from airflow_ll.learner.job_log import IteratorCounts, JobLog
-from airflow_ll.learner.metrics import final_scores, is_loss
-from airflow_ll.learner.prefetch import prefetch
+from airflow_ll.learner.metrics import channel_margins, final_scores, is_loss
 from airflow_ll.learner.rows import Batches
 from airflow_ll.learner.scaling import Scaler, fit_scaler, scaler_rows
 from airflow_ll.learner.selection import EarlyStopping
@@ -256,7 +255,7 @@ class TrainingJob:
         candidate = self._settings.candidates[index]
         self._log.info(f"Best model found for hyperparameters: {candidate.to_json()}")
         if "test" in self._channels:
-            self._log_scores(model, "test", _margins(model, self._channels["test"]))
+            self._log_scores(model, "test", channel_margins(model, self._channels["test"], self._stop))
         else:
             self._log.info("Test data is not provided.")
         self._record(
@@ -284,9 +283,9 @@ class TrainingJob:
             bias_lr_mult=settings.bias_lr_mult,
             node_counter=count + self._epochs_run,
         )
-        margins = _margins(model, channel)
+        margins = channel_margins(model, channel, self._stop)
         if settings.binary:
-            sample = self._calibration_rows(len(channel))
+            sample = self._calibration_rows(len(margins))
             scores = model.decide(margins[:sample]).scores
             threshold = calibrate(scores, channel.labels[:sample], settings.criterion).threshold
             model = dataclasses.replace(model, threshold=threshold, metrics_params=self._metrics_params(threshold))
@@ -309,7 +308,10 @@ class TrainingJob:
         }
 
     def _log_scores(self, model: LinearModel, split: str, margins: Array) -> None:
-        scores = final_scores(self._settings, self._weights, model, margins, self._channels[split].labels)
+        labels = self._channels[split].labels
+        if len(margins) < len(labels):
+            self._log.info(f"The scores of the {split} channel are those of its first {len(margins)} records.")
+        scores = final_scores(self._settings, self._weights, model, margins, labels[: len(margins)])
         for name, value in scores:
             self._log.score(split, name, value)
         for name, value in scores:
@@ -344,10 +346,6 @@ def _fit(settings: Settings, train: Channel, rows: int) -> Scaler:
         normalize_label=settings.normalize_label,
         unbias_label=settings.unbias_label,
     )
-
-
-def _margins(model: LinearModel, channel: Channel) -> Array:
-    return np.concatenate([model.margins(block.features) for block in prefetch(channel.blocks())])
 
 
 def _describe(settings: Settings, scaler: Scaler) -> str:

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_ll.learner.prefetch import prefetch
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from airflow_ll.artifacts.model import LinearModel, Predictions
+    from airflow_ll.learner.channels import Channel
     from airflow_ll.learner.settings import RowWeights, Settings
 
     Array = NDArray[np.float32]
     Labels = NDArray[np.int64]
 
-__all__ = ["final_scores", "is_loss", "model_objective", "roc_auc"]
+__all__ = ["channel_margins", "final_scores", "is_loss", "model_objective", "roc_auc"]
 
 Scores = list[tuple[str, float]]
+
+_GRACE = 0.5  # seconds for a channel's margins once the job is to end: the model has to be saved within two
+
+
+def channel_margins(model: LinearModel, channel: Channel, stop: Callable[[], bool]) -> Array:
+    """Return a model's margins of a channel, (n, outputs), block by block.
+
+    When ``stop`` says that the job is to end, they are those of as many of the first rows as half a second allows.
+    """
+    parts, deadline = [], None
+    for block in prefetch(channel.blocks()):
+        parts.append(model.margins(block.features))
+        if stop():
+            deadline = deadline or time.monotonic() + _GRACE
+            if time.monotonic() >= deadline:
+                break
+    return np.concatenate(parts)
 
 
 def final_scores(settings: Settings, weights: RowWeights, model: LinearModel, margins: Array, labels: Array) -> Scores:

@@ -14,13 +14,15 @@ __all__ = ["prefetch"]
 T = TypeVar("T")
 
 _DEPTH = 2
+_GRACE = 0.5  # seconds
 _POLL = 0.05  # seconds after which a waiting thread looks whether it is still wanted
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
     """Yield ``items``, taken from their iterator in a background thread, at most two ahead.
 
-    An error of the iterator is raised here, in its place. Closing the generator ends the thread.
+    An error of the iterator is raised here, in its place. Closing the generator ends the thread, after the item that it
+    is at; that may take longer than the caller waits here.
     """
     queue: Queue[tuple[T | None, BaseException | None]] = Queue(_DEPTH)
     unwanted = threading.Event()
@@ -37,7 +39,7 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
     finally:
         unwanted.set()
         _drain(queue)
-        thread.join()
+        thread.join(_GRACE)
 
 
 def _fill(queue: Queue[tuple[T | None, BaseException | None]], items: Iterator[T], unwanted: threading.Event) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 import threading
 import tracemalloc
@@ -14,7 +15,10 @@ from airflow_ll.hyperparameters import LinearLearnerHyperparameters
 from airflow_ll.learner.blocks import Block, is_sparse, regroup
 from airflow_ll.learner.channels import CACHE_VARIABLE, Channel, Memory
 from airflow_ll.learner.files import ChannelFiles
+from airflow_ll.learner.job import TrainingJob
+from airflow_ll.learner.job_log import JobLog
 from airflow_ll.learner.prefetch import prefetch
+from airflow_ll.learner.settings import resolve
 from airflow_ll.records import encode_records, write_records
 
 if TYPE_CHECKING:
@@ -195,6 +199,21 @@ def test_memory_is_bounded_by_blocks_and_not_by_the_files(tmp_path: Path) -> Non
     tracemalloc.stop()
     assert channel.nbytes == 48_000_000
     assert peak < 30_000_000
+
+
+def test_a_job_that_is_to_end_scores_as_many_rows_as_it_has_time_for(
+    tmp_path: Path, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = (features[:, 0] > 0).astype(np.float32)
+    blocks = [Block(features[at : at + 40], labels[at : at + 40]) for at in range(0, 640, 40)]
+    channels = {name: Channel(name, blocks, Memory(0)) for name in ("train", "test")}
+    hp = LinearLearnerHyperparameters(predictor_type="binary_classifier", mini_batch_size=40)
+    log, lines = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("airflow_ll.learner.metrics._GRACE", 0)
+    model = TrainingJob(resolve(hp), channels, JobLog("algo-1", log), lines, 1, lambda: True).run()
+    assert model.feature_dim == 6
+    assert "The scores of the train channel are those of its first 40 records." in log.getvalue()
+    assert "The scores of the test channel are those of its first 40 records." in log.getvalue()
 
 
 def test_empty_lines_and_a_byte_order_mark_are_not_rows(tmp_path: Path) -> None:
