@@ -23,6 +23,7 @@ __all__ = ["ObjectSettings", "Storage"]
 
 _MULTIPART_THRESHOLD = 96 << 20
 _PART_SIZE = 16 << 20
+_SMALLEST_PART = 5 << 20
 _CONCURRENT_REQUESTS = 4
 _DELETED_AT_ONCE = 1000  # what one DeleteObjects takes
 
@@ -36,8 +37,8 @@ class ObjectSettings:
     :param expected_bucket_owner: account id; a bucket of somebody else is refused.
     :param storage_class: such as "STANDARD_IA"; the bucket's default when None.
     :param tags: of every object.
-    :param part_size: bytes of one part of a multipart upload, at least 5 MiB; objects of more than six parts are
-        uploaded in parts.
+    :param multipart_threshold: bytes of the smallest object that is uploaded in parts.
+    :param part_size: bytes of one part, at least 5 MiB.
     """
 
     encrypt: bool = False
@@ -45,7 +46,13 @@ class ObjectSettings:
     expected_bucket_owner: str | None = None
     storage_class: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    multipart_threshold: int = _MULTIPART_THRESHOLD
     part_size: int = _PART_SIZE
+
+    def __post_init__(self) -> None:
+        """Refuse parts that S3 would refuse once all of them are uploaded."""
+        if self.part_size < _SMALLEST_PART:
+            raise RequestError(f"part_size must be at least 5 MiB, S3's smallest part, got {self.part_size} bytes.")
 
     @property
     def of_every_call(self) -> dict[str, str]:
@@ -130,12 +137,9 @@ class Storage:
     def _transfers(self) -> Any:
         from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
-        part_size = self.settings.part_size
-        if part_size < 5 << 20:
-            raise RequestError(f"part_size must be at least 5 MiB, which S3 demands of a part, got {part_size} bytes.")
         config = TransferConfig(
-            multipart_threshold=min(_MULTIPART_THRESHOLD, 6 * part_size),
-            multipart_chunksize=part_size,
+            multipart_threshold=self.settings.multipart_threshold,
+            multipart_chunksize=self.settings.part_size,
             max_concurrency=_CONCURRENT_REQUESTS,
             preferred_transfer_client="classic",
         )
