@@ -25,7 +25,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_modules("airflow_ll.operators", *_CAPABILITIES)],
         "sensors": [_modules("airflow_ll.sensors", "endpoint", "record_set", "training", "transform")],
         "hooks": [_modules("airflow_ll.hooks", "linear_learner")],
-        "triggers": [_modules("airflow_ll.triggers", "endpoint", "training", "transform")],
+        "triggers": [_modules("airflow_ll.triggers", "endpoint", "record_set", "training", "transform")],
         "extra-links": [
             "airflow_ll.links.EndpointLink",
             "airflow_ll.links.TrainingJobLink",

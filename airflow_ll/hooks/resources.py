@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENDPOINT", "ENDPOINT_CONFIG", "MODEL", "TRAINING_JOB", "TRANSFORM_JOB", "Resource"]
+__all__ = ["ENDPOINT", "ENDPOINT_CONFIG", "MODEL", "RECORD_SET", "TRAINING_JOB", "TRANSFORM_JOB", "Resource"]
 
 _JOB_RUNNING = frozenset({"InProgress", "Stopping"})
 
@@ -94,3 +94,5 @@ ENDPOINT = Resource(
     running=frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}),
     good=frozenset({"InService"}),
 )
+# Not of SageMaker's API: its name is the URI of its manifest, and it has no states.
+RECORD_SET = Resource(kind="record-set", title="record set", member="RecordSet", argument="s3_data")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
 
-__all__ = ["ObjectSettings", "Storage"]
+__all__ = ["ObjectSettings", "Storage", "object_exists"]
 
 _MULTIPART_THRESHOLD = 96 << 20
 _PART_SIZE = 16 << 20
@@ -177,3 +177,15 @@ class Storage:
 def _chunks(keys: list[str], size: int) -> Iterator[list[str]]:
     for first in range(0, len(keys), size):
         yield keys[first : first + size]
+
+
+def object_exists(hook: LinearLearnerHook, uri: str) -> bool:
+    """Whether there is an object with this S3 URI."""
+    bucket, key = split_s3_uri(uri)
+    try:
+        hook.client("s3").head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if is_not_found(error):
+            return False
+        raise
+    return True

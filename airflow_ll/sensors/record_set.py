@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import PokeReturnValue
 
 from airflow_ll.hooks.failures import is_not_found
-from airflow_ll.sensors.base import LinearLearnerSensor
+from airflow_ll.hooks.resources import RECORD_SET
+from airflow_ll.sensors.base import LinearLearnerResourceSensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_ll.triggers.record_set import LinearLearnerRecordSetTrigger
+
 __all__ = ["LinearLearnerRecordSetSensor"]
 
 
-class LinearLearnerRecordSetSensor(LinearLearnerSensor):
+class LinearLearnerRecordSetSensor(LinearLearnerResourceSensor):
     """Wait until a record set is complete: its manifest is written last.
 
     The result has ``s3_data`` and ``shards``.
@@ -23,11 +26,18 @@ class LinearLearnerRecordSetSensor(LinearLearnerSensor):
     :param s3_data: S3 URI of the manifest.
     """
 
-    template_fields: Sequence[str] = ("s3_data", *LinearLearnerSensor.template_fields)
+    resource = RECORD_SET
+    template_fields: Sequence[str] = ("s3_data", *LinearLearnerResourceSensor.template_fields)
 
     def __init__(self, *, s3_data: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.s3_data = s3_data
+
+    def trigger(self, **settings: Any) -> LinearLearnerRecordSetTrigger:
+        """Return the trigger that waits for the manifest."""
+        from airflow_ll.triggers.record_set import LinearLearnerRecordSetTrigger
+
+        return LinearLearnerRecordSetTrigger(self.s3_data, **settings)
 
     def look(self) -> PokeReturnValue:
         """Say whether the manifest is there."""

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_ll.triggers.endpoint import LinearLearnerEndpointTrigger
+    from airflow_ll.triggers.record_set import LinearLearnerRecordSetTrigger
     from airflow_ll.triggers.training import LinearLearnerTrainingTrigger
     from airflow_ll.triggers.transform import LinearLearnerTransformTrigger
 
-__all__ = ["LinearLearnerEndpointTrigger", "LinearLearnerTrainingTrigger", "LinearLearnerTransformTrigger"]
+__all__ = [
+    "LinearLearnerEndpointTrigger",
+    "LinearLearnerRecordSetTrigger",
+    "LinearLearnerTrainingTrigger",
+    "LinearLearnerTransformTrigger",
+]
 
 _EXPORTS = {
     "LinearLearnerEndpointTrigger": "airflow_ll.triggers.endpoint",
+    "LinearLearnerRecordSetTrigger": "airflow_ll.triggers.record_set",
     "LinearLearnerTrainingTrigger": "airflow_ll.triggers.training",
     "LinearLearnerTransformTrigger": "airflow_ll.triggers.transform",
 }

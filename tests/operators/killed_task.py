@@ -1,7 +1,7 @@
 """Run a record set task in processes that die at every boundary of a call to S3; a program of test_kills.
 
-``kill SOURCE LOCATION`` prints how many boundaries there are: attempt ``n``, in a run of its own, was killed with SIGKILL
-at boundary ``n``. ``retry COUNT LOCATION SOURCE OTHER`` runs each of them again, the even ones with other data.
+``kill SOURCE LOCATION`` prints how many boundaries there are: attempt ``n``, a run of its own, was killed at boundary ``n``.
+``retry COUNT LOCATION SOURCE OTHER`` runs each of them again, the even ones with other data.
 """
 
 from __future__ import annotations

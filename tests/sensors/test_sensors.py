@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from airflow_ll.sensors import (
 )
 from airflow_ll.triggers import (
     LinearLearnerEndpointTrigger,
+    LinearLearnerRecordSetTrigger,
     LinearLearnerTrainingTrigger,
     LinearLearnerTransformTrigger,
 )
@@ -98,20 +100,42 @@ def test_what_does_not_exist_yet_is_waited_for_until_the_timeout(
     assert run_dag(dag).states == {"wait": "failed"}
 
 
-def test_a_record_set_is_there_with_its_manifest(aws: Runtime, dag_id: str, location: str) -> None:
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_a_record_set_is_there_with_its_manifest(aws: Runtime, dag_id: str, location: str, *, deferrable: bool) -> None:
     uploaded = upload_record_set(LinearLearnerHook(), np.eye(4), data_location=location, instance_count=2)
     s3_data = uploaded.record_set.s3_data
+    settings: dict[str, Any] = {"poke_interval": 0.2, "deferrable": deferrable}
     with DAG(dag_id) as dag:
-        LinearLearnerRecordSetSensor(task_id="there", s3_data=s3_data, poke_interval=0.2, timeout=5)
-        LinearLearnerRecordSetSensor(task_id="gone", s3_data=f"{location}/gone", poke_interval=0.2, timeout=1)
+        LinearLearnerRecordSetSensor(task_id="there", s3_data=s3_data, timeout=5, **settings)
+        LinearLearnerRecordSetSensor(task_id="gone", s3_data=f"{location}/gone", timeout=1, **settings)
     ran = run_dag(dag)
 
     assert ran.states == {"there": "success", "gone": "failed"}
     assert ran.result("there") == {"s3_data": s3_data, "shards": 2}
 
 
+def test_a_trigger_sees_the_manifest_appear(aws: Runtime, location: str) -> None:
+    async def event_after(upload: Any, trigger: LinearLearnerRecordSetTrigger) -> Any:
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        upload()
+        return (await waiting).payload
+
+    hook, uri = LinearLearnerHook(), f"{location}/set/.amazon.manifest"
+    trigger = LinearLearnerRecordSetTrigger(uri, poll_interval=0.1, wait_for_creation=True)
+    event = asyncio.run(event_after(lambda: hook.write(uri, b"[]"), trigger))
+    assert (event["status"], event["name"]) == ("ended", uri)
+
+
 @pytest.mark.parametrize(
-    "trigger", [LinearLearnerEndpointTrigger, LinearLearnerTrainingTrigger, LinearLearnerTransformTrigger]
+    "trigger",
+    [
+        LinearLearnerEndpointTrigger,
+        LinearLearnerRecordSetTrigger,
+        LinearLearnerTrainingTrigger,
+        LinearLearnerTransformTrigger,
+    ],
 )
 def test_a_trigger_survives_a_move_to_another_triggerer(trigger: Any) -> None:
     first = trigger("name", aws_conn_id="ours", deadline=12.5, stop_on_kill=True, carry={"adopted": True})
