@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_ll import __version__
 from airflow_ll.exceptions import ArtifactError, LinearLearnerError
+from airflow_ll.records_cli.commands import add_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=8080, help="port to bind (default: %(default)s)")
     serve.set_defaults(run=_serve)
 
+    add_records(commands.add_parser("records", help="look at records, check and convert them"))
     _add_model(commands.add_parser("model", help="look at a trained model"))
     return parser
 

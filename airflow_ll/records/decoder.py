@@ -70,17 +70,21 @@ def read_records(source: Source) -> RecordBatch:
     return _batch(concatenate(list(_parts(path_or_data))))
 
 
-def iter_records(source: Source, batch_rows: int = 10_000) -> Iterator[RecordBatch]:
+def iter_records(source: Source, batch_rows: int | None = 10_000) -> Iterator[RecordBatch]:
     """Yield the records of ``source`` in batches of ``batch_rows`` rows, the last one may have fewer.
 
-    Memory is bounded by a batch and a block of one MiB (or the largest record), whatever the size of ``source``. A
-    batch is sparse when one of its rows is.
+    Memory is bounded by a batch and a block of one MiB (or the largest record), whatever the size of ``source``;
+    ``batch_rows`` None makes every block a batch. A batch is sparse when one of its rows is.
 
     Raises
     ------
     RecordFormatError, MissingExtraError
         As ``read_records``, when the batch in question is reached.
     """
+    if batch_rows is None:
+        for part in _parts(source):
+            yield _batch(concatenate([part]))
+        return
     if batch_rows < 1:
         raise ValueError(f"batch_rows must be at least 1, but is {batch_rows}.")
     waiting: list[Part] = []

@@ -1,0 +1,1 @@
+"""``airflow-ll records``: look at records, check them, convert them to other formats."""

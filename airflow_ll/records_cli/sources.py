@@ -1,0 +1,107 @@
+"""What the argument SOURCE means: a shard, a manifest, or a folder of either."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_ll.exceptions import DataError, RecordFormatError
+from airflow_ll.records import iter_records, parse_manifest
+from airflow_ll.records.record_sets import MANIFEST_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_ll.records import RecordBatch
+    from airflow_ll.records_cli.stores import Store
+
+__all__ = ["Shards", "find_shards"]
+
+_LARGEST_DOCUMENT = 64 << 20  # a manifest of a million objects
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards that a source has.
+
+    Attributes
+    ----------
+    store
+        Where they are.
+    paths
+        The shards in the order of the manifest, or of their names.
+    manifest
+        The path of the manifest, None when there is none.
+    folder
+        What the names in the manifest are below, with a slash at the end.
+    facts
+        What the upload of a record set kept about it: rows, and name, bytes and SHA-256 of every shard.
+    """
+
+    store: Store
+    paths: list[str]
+    manifest: str | None = None
+    folder: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def batches(self) -> Iterator[RecordBatch]:
+        """Yield the records of all shards in batches of about one MiB."""
+        for path in self.paths:
+            with self.store.open(path) as stream:
+                try:
+                    yield from iter_records(stream, batch_rows=None)
+                except RecordFormatError as error:
+                    raise RecordFormatError(f"{path}: {error}") from error
+
+
+def find_shards(store: Store, source: str) -> Shards:
+    """Return the shards of ``source``.
+
+    Raises
+    ------
+    DataError
+        There is nothing, or a manifest that is not one.
+    """
+    if store.size(source) is not None:
+        return _of_manifest(store, source) if _is_manifest(store, source) else Shards(store, [source])
+    folder = source.rstrip("/") + "/"
+    files = store.sizes(folder)
+    manifest = folder + MANIFEST_NAME
+    if manifest in files:
+        return _of_manifest(store, manifest)
+    paths = sorted(path for path in files if not path[len(folder) :].startswith("."))
+    if not paths:
+        raise DataError(
+            f"There are no records at {source}: give a shard, a manifest ({MANIFEST_NAME}), or a folder of them."
+        )
+    return Shards(store, paths, folder=folder)
+
+
+def _is_manifest(store: Store, path: str) -> bool:
+    """Tell a manifest, which is JSON, from records, which begin with their magic number."""
+    with store.open(path) as stream:
+        return stream.read(1) == b"["
+
+
+def _of_manifest(store: Store, path: str) -> Shards:
+    with store.open(path) as stream:
+        body = stream.read(_LARGEST_DOCUMENT)
+    prefix, names = parse_manifest(body)
+    beside = path.rpartition("/")[0]
+    # A local manifest was copied together with its shards, and still names the prefix that they came from.
+    folder = prefix if path.startswith("s3://") else f"{beside or '.'}/"
+    return Shards(store, [folder + name for name in names], path, folder, _facts(store, folder))
+
+
+def _facts(store: Store, folder: str) -> dict[str, Any]:
+    path = f"{folder.rstrip('/')}.meta/record_set.json"
+    if not folder or store.size(path) is None:
+        return {}
+    with store.open(path) as stream:
+        body = stream.read(_LARGEST_DOCUMENT)
+    try:
+        facts = json.loads(body)
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}): upload the record set again.") from error
+    return facts if isinstance(facts, dict) else {}

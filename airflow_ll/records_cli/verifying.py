@@ -1,0 +1,119 @@
+"""``airflow-ll records verify``: every byte of every record, the manifest and the digests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_ll.exceptions import RecordFormatError
+from airflow_ll.records import iter_records
+from airflow_ll.records.record_sets import MANIFEST_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_ll.records_cli.sources import Shards
+
+__all__ = ["Verdict", "verify"]
+
+_READ_BYTES = 1 << 20
+
+
+@dataclass
+class Verdict:
+    """What was found: one sentence a fault, and how much was right."""
+
+    faults: list[str] = field(default_factory=list)
+    shards: int = 0
+    rows: int = 0
+    size: int = 0
+    digests: int = 0
+
+
+class _Hashing:
+    """A stream that hashes and counts what is read from it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes."""
+        data = self._stream.read(size)
+        self._hash.update(data)
+        self.size += len(data)
+        return data
+
+    def finish(self) -> str:
+        """Read the rest and return the SHA-256 of all, in hexadecimal."""
+        while self.read(_READ_BYTES):
+            pass
+        return self._hash.hexdigest()
+
+
+def verify(shards: Shards) -> Verdict:
+    """Read all shards and compare them with one another, the manifest, and the digests that were stored with them.
+
+    RecordIO itself has no checksum: damage inside a number shows in the SHA-256 only, where there is one.
+    """
+    verdict = Verdict()
+    known = {one["name"]: one for one in shards.facts.get("shards", ())}
+    first: tuple[Any, ...] | None = None
+    for path in shards.paths:
+        size = shards.store.size(path)
+        if size is None:
+            verdict.faults.append(f"{path}: the manifest names it, but it does not exist.")
+            continue
+        shape = _shard(shards, path, known.get(path[len(shards.folder) :], {}), verdict)
+        if first and shape and shape != first:
+            verdict.faults.append(f"{path}: has {_describe(shape)}, but the shards before have {_describe(first)}.")
+        first = first or shape
+    verdict.faults += [*_unlisted(shards), *_rows(shards, verdict)]
+    return verdict
+
+
+def _shard(shards: Shards, path: str, known: dict[str, Any], verdict: Verdict) -> tuple[Any, ...] | None:
+    """Read one shard, add what is wrong with it to ``verdict``, and return columns, labels and dtype of its rows."""
+    shape = None
+    with shards.store.open(path) as opened:
+        stream = _Hashing(opened)
+        try:
+            for batch in iter_records(stream, batch_rows=None):  # type: ignore[arg-type]  # it only reads
+                labels = 0 if batch.labels is None else batch.labels.size // len(batch)
+                shape = shape or (int(batch.features.shape[1]), labels, batch.features.dtype.name)
+                verdict.rows += len(batch)
+        except RecordFormatError as error:
+            verdict.faults.append(f"{path}: {error}")
+        digest = stream.finish()
+    verdict.shards += 1
+    verdict.size += stream.size
+    if known and known["bytes"] != stream.size:
+        verdict.faults.append(f"{path}: has {stream.size} bytes, but was uploaded with {known['bytes']}.")
+    stored = {"its metadata": shards.store.digest(path), "the facts of the record set": known.get("sha256")}
+    for place, expected in stored.items():
+        if expected and expected != digest:
+            verdict.faults.append(f"{path}: has the SHA-256 {digest}, but {place} say {expected}.")
+    verdict.digests += any(stored.values())
+    return shape
+
+
+def _unlisted(shards: Shards) -> Iterator[str]:
+    """Yield a fault for each file that a reader of the folder would take for a shard, though no manifest names it."""
+    if shards.manifest is None or not shards.folder:
+        return
+    listed = {*shards.paths, shards.manifest, shards.folder + MANIFEST_NAME}
+    for path in sorted(shards.store.sizes(shards.folder)):
+        if path not in listed:
+            yield f"{path}: is beside the shards, but not in the manifest."
+
+
+def _rows(shards: Shards, verdict: Verdict) -> Iterator[str]:
+    expected = shards.facts.get("num_records")
+    if expected is not None and expected != verdict.rows and not verdict.faults:
+        yield f"{shards.manifest}: has {verdict.rows} rows, but was uploaded with {expected}."
+
+
+def _describe(shape: tuple[Any, ...]) -> str:
+    return f"{shape[0]} feature(s) of {shape[2]} and {shape[1]} label(s) a row"
