@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _BLOCK_BYTES = 1 << 20
+_LEAST_BLOCK_BYTES = 16 << 10
+_BLOCKS_BYTES = 16 << 20  # of all columns of a Parquet file together
 
 
 def parquet_tables(stream: Any, columns: Sequence[str] | None, batch_rows: int | None) -> Iterator[Table]:
     """Yield the rows of a Parquet file; of a row group no more than a block of each column is in memory."""
     parquet = require("pyarrow.parquet", extra="arrow", purpose="Reading Parquet")
     with seekable(stream) as file, _as_data_errors("Parquet"):
-        opened = parquet.ParquetFile(file, buffer_size=_BLOCK_BYTES, pre_buffer=False)
-        names = opened.schema_arrow.names
+        names = parquet.read_schema(file).names
         chosen = names if columns is None else [name for name in columns if name in names]
+        block = max(_LEAST_BLOCK_BYTES, min(_BLOCK_BYTES, _BLOCKS_BYTES // max(1, len(chosen))))
+        opened = parquet.ParquetFile(file, buffer_size=block, pre_buffer=False)
         rows = batch_rows or default_batch_rows(len(chosen))
         for batch in opened.iter_batches(batch_size=rows, columns=chosen, use_threads=False):
             yield as_table(batch)

@@ -74,14 +74,14 @@ def _numbered(batches: Iterable[Batch], seed: int) -> Iterator[Numbered]:
 def _sorted(numbered: Iterable[Numbered], folder: Path, limit: int, shift: int) -> Iterator[Ordered]:
     """Yield rows and their order, by their numbers, whose bits from ``shift`` + 8 on are the same."""
     held: list[Numbered] = []
-    size, buckets = 0, None
+    rows, size, buckets = 0, 0, None
     for batch, numbers in numbered:
         held.append((batch, numbers))
-        size += byte_size(batch)
-        if size > limit and shift >= 0:
+        rows, size = rows + len(batch), size + byte_size(batch)
+        if size > limit and rows > 1 and shift >= 0:
             buckets = buckets or _Buckets(folder, shift)
             buckets.spread(held)
-            held, size = [], 0
+            rows, size = 0, 0
     if buckets is None:
         if held:
             yield _in_order(held)

@@ -101,7 +101,7 @@ def read_batches(
         yield chooser.batch(given, first)
         first += len(table)
     if apart is not None and len(apart) != first:
-        raise DataError(f"Labels must be one a row, but there are {len(apart)} labels for {first} rows.")
+        raise DataError(f"Labels must be one a row, but there are {len(apart)} for {first} rows.")
 
 
 def read_tables(

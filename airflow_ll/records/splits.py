@@ -12,6 +12,7 @@ import numpy as np
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.records.hashes import key_hashes, row_hashes
+from airflow_ll.records.tables import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ class Split:
         DataError
             A value is in two channels.
         """
-        values = tuple((name, tuple(str(one) for one in chosen)) for name, chosen in (channels or {}).items())
+        values = tuple((name, tuple(text(one) or "" for one in chosen)) for name, chosen in (channels or {}).items())
         every = [value for _, chosen in values for value in chosen]
         if len(set(every)) < len(every):
             twice = next(value for value in every if every.count(value) > 1)

@@ -56,7 +56,7 @@ class Table:
         labels = None if self.labels is None else self.labels[rows]
         if self.columns is None:
             return Table(matrix=self.matrix[rows], labels=labels)
-        return Table({name: column[rows] for name, column in self.columns.items()}, labels=labels)
+        return Table({name: _part(column, rows) for name, column in self.columns.items()}, labels=labels)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,7 +117,10 @@ def as_table(data: Any, labels: Any = None) -> Table:
     if labels is not None:
         labels = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
     if isinstance(data, dict):
-        return Table({str(name): np.asarray(column) for name, column in data.items()}, labels=labels)
+        named = {str(name): np.asarray(column) for name, column in data.items()}
+        if len({len(column) for column in named.values()}) > 1:
+            raise DataError(f"Columns must have the same length, but have {[len(one) for one in named.values()]} rows.")
+        return Table(named, labels=labels)
     if not hasattr(data, "columns"):
         return Table(matrix=as_matrix(data), labels=labels)
     columns = [(str(name), column) for name, column in _columns(data)]
@@ -195,6 +198,11 @@ def is_text(column: Any) -> bool:
     if kind.startswith(("str", "<u", "|s", "category", "categorical", "enum")):
         return True
     return kind == "object" and any(isinstance(value, str | bytes) for value in column)
+
+
+def _part(column: Any, rows: slice) -> Any:
+    """Return the rows by position; pandas would go by the labels of a float index."""
+    return column.iloc[rows] if hasattr(column, "iloc") else column[rows]
 
 
 def _columns(table: Any) -> Iterable[tuple[Any, Any]]:
