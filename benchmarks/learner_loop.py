@@ -25,7 +25,7 @@ from airflow_ll.hyperparameters import LinearLearnerHyperparameters
 from airflow_ll.learner.blocks import Block, regroup
 from airflow_ll.learner.channels import Channel, Memory
 from airflow_ll.learner.files import ChannelFiles
-from airflow_ll.learner.prefetch import prefetch
+from airflow_ll.learner.prefetch import prefetch, taking_turns
 from airflow_ll.learner.rows import Batches
 from airflow_ll.learner.scaling import fit_scaler
 from airflow_ll.learner.settings import RowWeights, resolve
@@ -205,7 +205,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.measure:
         np.seterr(all="ignore")  # as in a job: a model of the grid may diverge
-        print(json.dumps(_measure(arguments.rounds)))
+        with taking_turns():  # as in a job, too
+            print(json.dumps(_measure(arguments.rounds)))
         return
     threads = sorted({1, os.cpu_count() or 1})
     page = _page({each: _in_a_process(each, arguments.rounds) for each in threads}, arguments.rounds)

@@ -16,6 +16,7 @@ from airflow_ll.learner.configuration import CHANNELS, Configuration, read_confi
 from airflow_ll.learner.files import channel_files
 from airflow_ll.learner.job import TrainingJob
 from airflow_ll.learner.job_log import JobLog
+from airflow_ll.learner.prefetch import taking_turns
 from airflow_ll.learner.settings import resolve
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _run(root: Path, configuration: Configuration, seed: int | None) -> None:
     log.info(f"Checkpoint loading and saving are {'enabled' if checkpointing else 'disabled'}.")
     log.info("Create Store: local")
     log.flush()
-    with _Termination() as termination:
+    with _Termination() as termination, taking_turns():
         memory = Memory()
         channels = dict(_read_channels(root, configuration, memory))
         settings = resolve(hyperparameters, tuned=configuration.tuned)

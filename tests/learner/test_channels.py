@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import sys
 import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from airflow_ll.learner.channels import CACHE_VARIABLE, Channel, Memory
 from airflow_ll.learner.files import ChannelFiles
 from airflow_ll.learner.job import TrainingJob
 from airflow_ll.learner.job_log import JobLog
-from airflow_ll.learner.prefetch import prefetch
+from airflow_ll.learner.prefetch import prefetch, taking_turns
 from airflow_ll.learner.settings import resolve
 from airflow_ll.records import encode_records, write_records
 
@@ -94,6 +95,13 @@ def test_prefetching_raises_in_its_place_and_leaves_no_thread() -> None:
     with pytest.raises(DataError, match="no more"):
         next(items)
     assert not [thread for thread in threading.enumerate() if thread.name == "reader"]
+
+
+def test_threads_take_turns_as_before_when_training_is_over() -> None:
+    before = sys.getswitchinterval()
+    with taking_turns():
+        assert sys.getswitchinterval() < before
+    assert sys.getswitchinterval() == before
 
 
 @pytest.fixture
