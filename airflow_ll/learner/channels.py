@@ -72,7 +72,8 @@ class Channel:
     name : str
         ``train``, ``validation`` or ``test``.
     source : Iterable[Block]
-        Reads at least one block, the same ones each time it is iterated over; all but the last have equally many rows.
+        Reads at least one block, the same ones each time it is iterated over; all but the last have whole
+        mini-batches.
     memory : Memory
         What the rows are taken out of when they are kept.
 
