@@ -28,7 +28,7 @@ def parquet_tables(stream: Any, columns: Sequence[str] | None, batch_rows: int |
         chosen = names if columns is None else [name for name in columns if name in names]
         block = max(_LEAST_BLOCK_BYTES, min(_BLOCK_BYTES, _BLOCKS_BYTES // max(1, len(chosen))))
         opened = parquet.ParquetFile(file, buffer_size=block, pre_buffer=False)
-        rows = batch_rows or default_batch_rows(len(chosen))
+        rows = batch_rows or default_batch_rows(4 * max(1, len(chosen)))
         for batch in opened.iter_batches(batch_size=rows, columns=chosen, use_threads=False):
             yield as_table(batch)
 
@@ -56,7 +56,7 @@ def dataset_tables(dataset: Any, columns: Sequence[str] | None, batch_rows: int 
     with _as_data_errors("dataset"):
         batches = dataset.to_batches(
             columns=chosen,
-            batch_size=batch_rows or default_batch_rows(len(chosen)),
+            batch_size=batch_rows or default_batch_rows(4 * max(1, len(chosen))),
             batch_readahead=1,
             fragment_readahead=1,
             use_threads=False,

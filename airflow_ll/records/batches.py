@@ -59,9 +59,9 @@ class Batch:
         )
 
 
-def default_batch_rows(columns: int) -> int:
-    """Return how many rows of ``columns`` float32 numbers a batch has when nobody says."""
-    return max(1, min(_MOST_ROWS, BATCH_BYTES // (4 * max(1, columns))))
+def default_batch_rows(row_bytes: int) -> int:
+    """Return how many rows of about ``row_bytes`` bytes, at least 1, a batch has when nobody says."""
+    return max(1, min(_MOST_ROWS, BATCH_BYTES // row_bytes))
 
 
 def byte_size(batch: Batch) -> int:

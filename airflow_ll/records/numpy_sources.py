@@ -128,7 +128,7 @@ def _matrices(reader: NpyReader, batch_rows: int | None) -> Iterator[NDArray[Any
         raise DataError(f"Features must be a matrix with one row an example, but have the shape {reader.shape}.")
     if reader.dtype.kind not in "biuf":
         raise DataError(f"Features must be real numbers, but have the dtype {reader.dtype}: convert or encode them.")
-    yield from reader.batches(batch_rows or default_batch_rows(reader.shape[1]))
+    yield from reader.batches(batch_rows or default_batch_rows(max(1, reader.shape[1]) * reader.dtype.itemsize))
 
 
 def _sparse_tables(archive: zipfile.ZipFile, file: Any, batch_rows: int | None) -> Iterator[Table]:
@@ -146,7 +146,7 @@ def _sparse_tables(archive: zipfile.ZipFile, file: Any, batch_rows: int | None) 
     ):
         bounds, indices, data = NpyReader(bounds_stream), NpyReader(indices_stream), NpyReader(data_stream)
         _check_sparse(rows, columns, bounds, indices, data)
-        step = batch_rows or default_batch_rows(max(1, 2 * data.shape[0] // max(1, rows)))
+        step = batch_rows or default_batch_rows(8 * max(1, data.shape[0] // max(1, rows)))
         last = bounds.read(1)
         for first in range(0, rows, step):
             ends = np.concatenate([last, bounds.read(min(step, rows - first))]).astype(np.int64)

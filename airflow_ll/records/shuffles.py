@@ -58,7 +58,7 @@ def shuffle_rows(
     limit = max(1, memory_bytes // _COPIES)
     with tempfile.TemporaryDirectory(prefix="airflow-ll-shuffle-", dir=directory) as folder:
         for batch, order in _sorted(_numbered(batches, seed), Path(folder), limit, 64 - _BUCKET_BITS):
-            rows = batch_rows or default_batch_rows(batch.feature_dim)
+            rows = batch_rows or default_batch_rows(max(1, byte_size(batch) // max(1, len(batch))))
             for first in range(0, len(batch), rows):
                 yield batch.take(order[first : first + rows])
 

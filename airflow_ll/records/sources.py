@@ -92,6 +92,8 @@ def read_batches(
         raise DataError("A schema has its own columns: give columns or schema, not both.")
     if batch_rows is not None and batch_rows < 1:
         raise DataError(f"batch_rows must be at least 1, but is {batch_rows}.")
+    if schema is not None and batch_rows is None:
+        batch_rows = default_batch_rows(8 * len(schema.columns) if sparse else 4 * schema.feature_dim)
     reading = _reading(format, columns, label_column, key_columns, schema, batch_rows)
     chooser = _Chooser(columns, label_column, key_columns, schema, sparse)
     apart = None if labels is None else _labels_apart(labels)
@@ -180,12 +182,11 @@ def _reading(
 ) -> _Reading:
     """Return how to read only what is wanted: all columns when some are given by number."""
     categorical = (*(schema.categorical if schema else ()), *(key for key in keys if isinstance(key, str)))
-    rows = default_batch_rows(schema.feature_dim) if batch_rows is None and schema is not None else batch_rows
     optional = [] if schema is None or label is not None or schema.label_column is None else [schema.label_column]
     names = [*(schema.names if schema else columns or ()), *keys, *([] if label is None else [label]), *optional]
     texts = tuple(name for name in names if isinstance(name, str))
     known = (schema is not None or columns is not None) and len(texts) == len(names)
-    return _Reading(kind, tuple(dict.fromkeys(texts)) if known else None, categorical, rows)
+    return _Reading(kind, tuple(dict.fromkeys(texts)) if known else None, categorical, batch_rows)
 
 
 def _tables(source: Any, reading: _Reading) -> Iterator[Table]:
@@ -233,7 +234,7 @@ def _stream(stream: Any, reading: _Reading) -> Iterator[Table]:
 def _slices(tables: Iterable[Table], reading: _Reading) -> Iterator[Table]:
     """Yield the tables in pieces of at most a batch, none empty."""
     for table in tables:
-        rows = reading.batch_rows or default_batch_rows(len(table.names) if table.columns else table.matrix.shape[1])
+        rows = reading.batch_rows or default_batch_rows(table.row_bytes)
         if table.labels is not None and len(table.labels) != len(table):
             raise DataError(f"Labels must be one a row, but there are {len(table.labels)} for {len(table)} rows.")
         for first in range(0, len(table), rows):

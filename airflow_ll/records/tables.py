@@ -59,6 +59,15 @@ class Table:
         return Table({name: _part(column, rows) for name, column in self.columns.items()}, labels=labels)
 
     @property
+    def row_bytes(self) -> int:
+        """About how many bytes of features a row has, at least 1."""
+        if self.columns is not None:
+            return 4 * max(1, len(self.columns))
+        if is_sparse(self.matrix):
+            return 8 * max(1, int(self.matrix.nnz) // max(1, len(self)))
+        return 4 * max(1, int(self.matrix.shape[1]))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The columns' names."""
         return tuple(map(str, range(self.matrix.shape[1]))) if self.columns is None else tuple(self.columns)
@@ -167,7 +176,7 @@ def factor(column: Any) -> Factor:
         codes, values = column.factorize()
     else:
         codes, values = _array_factor(np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column))
-    return _merged(np.asarray(codes, np.int64), [text(value) for value in values])
+    return _merged(np.asarray(codes, np.int64), _texts(list(values)))
 
 
 def text(value: Any) -> str | None:
@@ -255,10 +264,18 @@ def _array_factor(values: NDArray[Any]) -> tuple[Any, Sequence[Any]]:
     return np.fromiter((known.setdefault(value, len(known)) for value in values), np.int64, len(values)), list(known)
 
 
-def _merged(codes: NDArray[np.int64], texts: Sequence[str | None]) -> Factor:
+def _texts(values: list[Any]) -> list[str | None]:
+    """Return the text of each value; keys may be as many as rows, so the usual types are taken together."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return values
+    return list(map(str, values)) if kinds == {int} else list(map(text, values))
+
+
+def _merged(codes: NDArray[np.int64], texts: list[str | None]) -> Factor:
     """Return the factor of values some of which may be null or have the same text."""
+    if None not in texts and len(set(texts)) == len(texts):
+        return Factor(codes, tuple(texts))  # type: ignore[arg-type]
     known: dict[str, int] = {}
     places = [-1 if one is None else known.setdefault(one, len(known)) for one in texts]
-    if places != list(range(len(places))):
-        codes = np.array([*places, -1], np.int64)[codes]
-    return Factor(codes, tuple(known))
+    return Factor(np.array([*places, -1], np.int64)[codes], tuple(known))
