@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Rows = tuple[Any, NDArray[Any]]  # features and labels
 
-__all__ = ["Trained", "put", "run_job", "train_on"]
+__all__ = ["Trained", "configure", "put", "run_job", "train_on"]
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,22 @@ class Trained:
 
 def run_job(root: Path, channels: Mapping[str, str], hyperparameters: Mapping[str, object], seed: int) -> Trained:
     """Train on the files that are below ``root/input/data``; ``channels`` are their content types."""
-    config = root / "input" / "config"
-    config.mkdir(parents=True, exist_ok=True)
-    values = {name: str(value) for name, value in hyperparameters.items()}
-    (config / "hyperparameters.json").write_text(json.dumps(values))
-    (config / "inputdataconfig.json").write_text(json.dumps({n: {"ContentType": c} for n, c in channels.items()}))
+    configure(root, channels, hyperparameters)
     with contextlib.redirect_stdout(io.StringIO()):
         code = train(root, seed)
     if code:
         raise RuntimeError((root / "output" / "failure").read_text())
     lines = (root / "output" / "data" / "metrics.jsonl").read_text().splitlines()
     return Trained(LinearModel.load(root / "model" / "model_algo-1"), [json.loads(line) for line in lines])
+
+
+def configure(root: Path, channels: Mapping[str, str], hyperparameters: Mapping[str, object]) -> None:
+    """Write the configuration of a job below ``root``."""
+    config = root / "input" / "config"
+    config.mkdir(parents=True, exist_ok=True)
+    values = {name: str(value) for name, value in hyperparameters.items()}
+    (config / "hyperparameters.json").write_text(json.dumps(values))
+    (config / "inputdataconfig.json").write_text(json.dumps({n: {"ContentType": c} for n, c in channels.items()}))
 
 
 def train_on(channels: Mapping[str, Rows], hyperparameters: Mapping[str, object], seed: int) -> Trained:
