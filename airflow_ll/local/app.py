@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 import logging
@@ -10,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
+import anyio
+import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -24,6 +26,7 @@ from airflow_ll.local.errors import (
     ValidationError,
     unsupported,
 )
+from airflow_ll.local.mounted import mounted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +41,7 @@ _log = logging.getLogger(__name__)
 
 _VERB = re.compile("^(Create|Describe|Update|Delete|Stop|List)")
 _MAX_BODY = 32 << 20
+_INVOCATIONS = 64
 _TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs", "GraniteServiceVersion20100801": "monitoring"}
 
 
@@ -71,6 +75,8 @@ class RuntimeApp:
 
     def __init__(self, runtime: Runtime, s3: ASGIApp, access_log: AccessLog) -> None:
         self._runtime, self._s3, self._access_log = runtime, s3, access_log
+        self._metrics = asyncio.Lock()
+        self._invocations = anyio.CapacityLimiter(_INVOCATIONS)  # slow models leave threads to the control plane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -104,7 +110,8 @@ class RuntimeApp:
             if service not in ("sagemaker", "logs"):
                 raise UnknownOperationError(f"The embedded runtime has no service {service}.")
             body = await _body(request)
-            answer = await run_in_threadpool(self._run, call, request, service, target, body)
+            limiter = self._invocations if rest else None
+            answer = await anyio.to_thread.run_sync(self._run, call, request, service, target, body, limiter=limiter)
         except AwsError as error:
             answer = protocol.encode_error(error, rest=rest)
         except ClientDisconnect:
@@ -116,10 +123,14 @@ class RuntimeApp:
         return Response(answer.body, answer.status, answer.headers)
 
     async def _moto(self, service: str, request: Request) -> ASGIApp:
-        app: ASGIApp = await run_in_threadpool(self._runtime.cloudwatch.app)
-        if service == "monitoring" and PUBLISHER not in request.headers.get("user-agent", ""):
-            await run_in_threadpool(self._runtime.cloudwatch.publish_all)
-        return app
+        body = await _body(request)
+        cloudwatch, ours = self._runtime.cloudwatch, PUBLISHER in request.headers.get("user-agent", "")
+        if not ours:  # a call of ours is what another call waits for: it must need neither lock nor thread
+            async with self._metrics:
+                await anyio.to_thread.run_sync(cloudwatch.app)
+                if service == "monitoring":
+                    await anyio.to_thread.run_sync(cloudwatch.publish_all)
+        return mounted(cloudwatch.app(), service, body)
 
     def _run(self, call: _Call, request: Request, service: str, target: str, body: bytes) -> protocol.Answer:
         if service == "sagemaker" and not target:

@@ -7,6 +7,7 @@ then told the metrics of the jobs so far, which live in the store.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 import threading
 import warnings
@@ -20,7 +21,7 @@ from airflow_ll.local.clients import boto_session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_ll.local.store import Store
+    from airflow_ll.local.store import MetricPoint, Store
 
 __all__ = ["MOTO_SERVICES", "PUBLISHER", "CloudWatch"]
 
@@ -40,7 +41,7 @@ class CloudWatch:
         self._store, self._url, self._region = store, url, region
         self._loading, self._publishing = threading.Lock(), threading.Lock()
         self._app: Any = None
-        self._published: set[str] = set()
+        self._published = 0
 
     def app(self) -> Any:
         """Return the ASGI application that answers for :data:`MOTO_SERVICES`, loading it the first time."""
@@ -50,36 +51,35 @@ class CloudWatch:
         return self._app
 
     def publish_all(self) -> None:
-        """Put the metrics of all ended jobs into CloudWatch, once each."""
+        """Put the metrics that jobs have logged so far into CloudWatch, once each."""
         with self._publishing:
-            for (job,) in self._store.rows("SELECT DISTINCT job FROM metric"):
-                if job not in self._published:
-                    self._publish(job)
-                    self._published.add(job)
+            while points := self._store.metrics_after(self._published, _BATCH):
+                self._publish(points)
+                self._published = points[-1].number
 
     def job_ended(self) -> None:
         """Publish the metrics of a job that just ended, if anybody uses CloudWatch here."""
         if self._app is not None:
             self.publish_all()
 
-    def _publish(self, job: str) -> None:
-        client = boto_session(self._url, region=self._region).client(
-            "cloudwatch", config=Config(user_agent_extra=PUBLISHER)
+    @functools.cached_property
+    def _client(self) -> Any:
+        config = Config(user_agent_extra=PUBLISHER)
+        return boto_session(self._url, region=self._region).client("cloudwatch", config=config)
+
+    def _publish(self, points: list[MetricPoint]) -> None:
+        self._client.put_metric_data(
+            Namespace=_NAMESPACE,
+            MetricData=[
+                {
+                    "MetricName": point.name,
+                    "Dimensions": [{"Name": "TrainingJobName", "Value": point.job}],
+                    "Timestamp": dt.datetime.fromtimestamp(point.timestamp, dt.UTC),
+                    "Value": point.value,
+                }
+                for point in points
+            ],
         )
-        points = self._store.metrics(job)
-        for start in range(0, len(points), _BATCH):
-            client.put_metric_data(
-                Namespace=_NAMESPACE,
-                MetricData=[
-                    {
-                        "MetricName": name,
-                        "Dimensions": [{"Name": "TrainingJobName", "Value": job}],
-                        "Timestamp": dt.datetime.fromtimestamp(timestamp, dt.UTC),
-                        "Value": value,
-                    }
-                    for name, value, timestamp in points[start : start + _BATCH]
-                ],
-            )
 
 
 def _load() -> Callable[..., Any]:

@@ -97,10 +97,20 @@ class Hosting:
 
     def recover(self) -> None:
         """Serve again what an earlier runtime served, and go on with what it had begun."""
+        wanted = []
         for endpoint in self._runtime.store.with_status(ENDPOINT.key, "Creating", "InService", "Updating"):
-            for plan in (endpoint.get("_Deployment"), endpoint.get("_Pending")):
-                if plan is not None:
-                    self.deploy(endpoint["EndpointName"], plan["Id"])
+            plans = [endpoint[member] for member in ("_Deployment", "_Pending") if endpoint.get(member)]
+            wanted += [(endpoint["EndpointName"], plan["Id"]) for plan in plans]
+        for tree in (self._runtime.data_dir / "endpoints").glob("*/*"):
+            if (tree.parent.name, tree.name) not in wanted:
+                shutil.rmtree(tree, ignore_errors=True)
+        for name, plan_id in wanted:
+            self.deploy(name, plan_id)
+
+    def close(self) -> None:
+        """Let those go who wait for an endpoint to come back: the runtime is closing."""
+        with self._changed:
+            self._changed.notify_all()
 
     def deploy(self, name: str, plan_id: str) -> None:
         """Start the variants of an endpoint's plan in the background."""
@@ -134,6 +144,8 @@ class Hosting:
 
         def settled() -> bool:
             if name in self._live:
+                return True
+            if self._runtime.closing.is_set():
                 return True
             endpoint = self._runtime.store.get(ENDPOINT.key, name)
             return endpoint is None or endpoint["EndpointStatus"] not in ("InService", "Updating")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ def parse_metrics(line: str) -> Iterator[tuple[str, float]]:
         match = pattern.search(line)
         if match:
             try:
-                yield name, float(match[1])
+                value = float(match[1])
             except ValueError:
                 continue  # a value that is no number is no data point
+            if math.isfinite(value):  # a diverged model logs others, which CloudWatch does not take
+                yield name, value

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import shutil
 import tarfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from airflow_ll.exceptions import DataError
@@ -20,7 +22,17 @@ if TYPE_CHECKING:
 
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["CustomerDataError", "S3Object", "check_exists", "check_image", "extract_model", "fetch", "objects", "split"]
+__all__ = [
+    "CustomerDataError",
+    "S3Object",
+    "check_exists",
+    "check_image",
+    "extract_model",
+    "fetch",
+    "objects",
+    "split",
+    "upload",
+]
 
 _MAX_MODEL_BYTES = 4 << 30
 
@@ -81,6 +93,8 @@ def objects(runtime: Runtime, source: dict[str, Any]) -> list[S3Object]:
             found = list(_below(runtime, bucket, key))
     except ClientError as error:
         raise _download_failed(error, source["S3Uri"]) from error
+    except ParamValidationError as error:
+        raise CustomerDataError(f"{source['S3Uri']} names an impossible bucket or key.") from error
     except DataError as error:
         raise CustomerDataError(f"Unable to parse the manifest {source['S3Uri']}: {error}") from error
     if not found:
@@ -110,16 +124,31 @@ def fetch(runtime: Runtime, item: S3Object, directory: Path, *, gzipped: bool = 
     target = directory / item.name
     if not target.resolve().is_relative_to(directory.resolve()):
         raise CustomerDataError(f"The key {item.key} in bucket {item.bucket} points outside its channel.")
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         body = runtime.s3.get_object(Bucket=item.bucket, Key=item.key)["Body"]
         with target.open("wb") as file:
             shutil.copyfileobj(gzip.GzipFile(fileobj=body) if gzipped else body, file, 1 << 20)
     except ClientError as error:
         raise _download_failed(error, f"s3://{item.bucket}/{item.key}") from error
-    except (gzip.BadGzipFile, EOFError) as error:
+    except ParamValidationError as error:
+        raise CustomerDataError(f"s3://{item.bucket}/{item.key} is not the address of an object.") from error
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        raise CustomerDataError(f"The key {item.key} in bucket {item.bucket} is also a folder of others.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CustomerDataError(f"s3://{item.bucket}/{item.key} is not gzip: {error}") from error
     return target
+
+
+def upload(runtime: Runtime, file: Path, bucket: str, key: str) -> None:
+    """Upload a result.
+
+    :raises CustomerDataError: the bucket does not take it.
+    """
+    try:
+        runtime.s3.upload_file(str(file), bucket, key)
+    except (S3UploadFailedError, ParamValidationError) as error:
+        raise CustomerDataError(f"Artifact upload failed:{error}") from error
 
 
 def extract_model(runtime: Runtime, uri: str, directory: Path) -> None:
@@ -135,7 +164,7 @@ def extract_model(runtime: Runtime, uri: str, directory: Path) -> None:
             if sum(member.size for member in members) > _MAX_MODEL_BYTES:
                 raise CustomerDataError(f"The model data at {uri} unpacks to more than {_MAX_MODEL_BYTES >> 30} GB.")
             tar.extractall(directory, members, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise CustomerDataError(f"Failed to extract model data archive {uri}: {error}") from error
     archive.unlink()
 

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"
 
 _GRACE_SECONDS = 2.0
+_EXIT_SECONDS = 4.0
 
 
 def run(data_dir: Path, host: str = "127.0.0.1", port: int = 9100, s3_endpoint: str | None = None) -> int:
@@ -138,22 +140,31 @@ async def _serve(data_dir: Path, url: str, listener: socket.socket, s3_endpoint:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    _recover(runtime)  # before the first request: the connections that its jobs open wait in the listener's queue
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
-        _recover(runtime)
         _announce(data_dir, url, s3_endpoint)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
     finally:
+        _exit_after(_EXIT_SECONDS)
         runtime.closing.set()
+        runtime.hosting.close()
         server.should_exit = True
+        (data_dir / "runtime.json").unlink(missing_ok=True)
         await asyncio.to_thread(runtime.processes.end_all, _GRACE_SECONDS)
         await serving
-        (data_dir / "runtime.json").unlink(missing_ok=True)
         access_log.close()
+
+
+def _exit_after(seconds: float) -> None:
+    """End this process whatever its threads still wait for; what it acknowledged is on the disk."""
+    timer = threading.Timer(seconds, os._exit, [0])
+    timer.daemon = True
+    timer.start()
 
 
 def _runtime(data_dir: Path, url: str, s3_endpoint: str | None) -> Runtime:

@@ -57,10 +57,11 @@ class ServingProcess:
 
     def _read(self) -> None:
         for lines in self._child.lines():
-            if not self._url and lines[0].startswith("READY "):
-                self._url = lines.pop(0).split()[1]
-                self._ready.set()
-            self._on_lines(lines)
+            for line in lines:
+                if not self._url and line.startswith("READY "):  # warnings may come before it
+                    self._url = line.split()[1]
+                    self._ready.set()
+            self._on_lines([line for line in lines if line != f"READY {self._url}"])
         self._ready.set()
         self._child.process.wait()
         self._processes.forget(self._child)
@@ -82,12 +83,17 @@ class ServingProcess:
         :raises ContainerError: the process does not answer.
         """
         try:
-            answer = self._pool.request(
-                "POST", f"{self._url}/invocations", body=body, headers=headers, timeout=_INVOCATION_SECONDS
-            )
+            try:
+                answer = self._post(body, headers)
+            except urllib3.exceptions.ProtocolError:  # it closed the idle connection just now
+                answer = self._post(body, headers)
         except urllib3.exceptions.HTTPError as error:
             raise ContainerError(str(error)) from error
         return answer.status, answer.data, answer.headers.get("content-type", "application/octet-stream")
+
+    def _post(self, body: bytes, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        url = f"{self._url}/invocations"
+        return self._pool.request("POST", url, body=body, headers=headers, timeout=_INVOCATION_SECONDS)
 
     def stop(self) -> None:
         """End the process."""

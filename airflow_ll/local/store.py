@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_ll.exceptions import LinearLearnerError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Page", "Query", "Store"]
+__all__ = ["MetricPoint", "Page", "Query", "Store"]
 
 _SCHEMA = (
     """
@@ -65,6 +65,16 @@ class Page:
 
     resources: list[dict[str, Any]]
     next: tuple[Any, str] | None
+
+
+class MetricPoint(NamedTuple):
+    """One value of a training job's metric; ``number`` counts the points of all jobs."""
+
+    number: int
+    job: str
+    name: str
+    value: float
+    timestamp: float
 
 
 class Store:
@@ -216,6 +226,11 @@ class Store:
         """Return the (name, value, epoch time) of a training job's metrics in the order they were logged."""
         rows = self.rows("SELECT name, value, timestamp FROM metric WHERE job = ? ORDER BY id", (job,))
         return [(name, value, timestamp) for name, value, timestamp in rows]
+
+    def metrics_after(self, number: int, limit: int) -> list[MetricPoint]:
+        """Return the metrics of all jobs that were logged after the one with ``number``."""
+        sql = "SELECT id, job, name, value, timestamp FROM metric WHERE id > ? ORDER BY id LIMIT ?"
+        return [MetricPoint(*row) for row in self.rows(sql, (number, limit))]
 
 
 def _write_tags(connection: sqlite3.Connection, arn: str, tags: Iterable[dict[str, str]]) -> None:

@@ -61,6 +61,7 @@ def submit(runtime: Runtime, name: str) -> None:
 
 def recover(runtime: Runtime) -> None:
     """Settle the jobs that an earlier runtime left: those that had not begun wait again, the others ended."""
+    shutil.rmtree(runtime.data_dir / "jobs", ignore_errors=True)
     for job in runtime.store.with_status(TRAINING_JOB.key, "InProgress"):
         if job["SecondaryStatus"] == "Starting":
             submit(runtime, job["TrainingJobName"])
@@ -148,6 +149,8 @@ class _TrainingRun:
             self._fail(f"ClientError: {error}")
         except _TrainingFailedError as error:
             self._fail(str(error))
+        except InterruptedError:
+            return  # the runtime is closing: the next one settles the job
         except Exception as error:
             _log.exception("training job %s", self._name)
             self._fail(f"InternalServerError: {error}")
@@ -231,8 +234,12 @@ class _TrainingRun:
         finally:
             timer.cancel()
             self._handle.detach()
+            if child.alive():  # its log could not be written
+                child.end(0)
             self._runtime.processes.forget(child)
         self._handle.check()
+        if self._runtime.closing.is_set():
+            raise InterruptedError  # we ended it, so what it left is no result
         if code:
             raise _TrainingFailedError(_failure_reason(self._root, code, self._last_line))
 
@@ -253,16 +260,8 @@ class _TrainingRun:
             if any(folder.iterdir()):
                 archive = self._root / Path(target).name
                 pack_model(folder, archive, mtime=int(time.time()))
-                self._put(archive, bucket, target)
+                s3_data.upload(self._runtime, archive, bucket, target)
         return {"ModelArtifacts": {"S3ModelArtifacts": f"s3://{bucket}/{key}"}}
-
-    def _put(self, archive: Path, bucket: str, key: str) -> None:
-        from boto3.exceptions import S3UploadFailedError
-
-        try:
-            self._runtime.s3.upload_file(str(archive), bucket, key)
-        except S3UploadFailedError as error:
-            raise s3_data.CustomerDataError(f"Artifact upload failed:{error}") from error
 
 
 def _failure_reason(root: Path, code: int, last_line: str) -> str:

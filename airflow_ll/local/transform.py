@@ -40,6 +40,7 @@ def submit(runtime: Runtime, name: str) -> None:
 
 def recover(runtime: Runtime) -> None:
     """Settle the jobs that an earlier runtime left: those that had not begun wait again, the others ended."""
+    shutil.rmtree(runtime.data_dir / "transforms", ignore_errors=True)
     for job in runtime.store.with_status(TRANSFORM_JOB.key, "InProgress"):
         if "TransformStartTime" not in job:
             submit(runtime, job["TransformJobName"])
@@ -177,7 +178,7 @@ class _TransformRun:
         bucket, prefix = s3_data.split(self._job["TransformOutput"]["S3OutputPath"])
         key = "/".join(part for part in (prefix.strip("/"), f"{item.name}.out") if part)
         self._handle.check()
-        self._runtime.s3.upload_file(str(target), bucket, key)
+        s3_data.upload(self._runtime, target, bucket, key)
         source.unlink()
 
     def _refused(self, item: s3_data.S3Object, status: int, answer: bytes) -> s3_data.CustomerDataError:

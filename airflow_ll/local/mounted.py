@@ -1,0 +1,61 @@
+"""One call of a service that moto answers: the body is given, and what moto cannot do is a refusal."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+from starlette.responses import Response
+
+from airflow_ll.local.errors import UnknownOperationError
+from airflow_ll.local.protocol import encode_error
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["mounted"]
+
+_log = logging.getLogger(__name__)
+
+
+def mounted(app: ASGIApp, service: str, body: bytes) -> ASGIApp:
+    """Return the application that answers one request to ``service`` with the given body.
+
+    moto raises where it lacks an operation; clients would retry the 500 that a server makes of that.
+    """
+
+    async def replay() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            started = True
+            if message["type"] == "http.response.start":  # moto lets the pages of any site read its answers
+                kept = [one for one in message["headers"] if not one[0].lower().startswith(b"access-control-")]
+                message = {**message, "headers": kept}
+            await send(message)
+
+        try:
+            await app(scope, replay, guarded)
+        except Exception:
+            _log.exception("moto's %s", service)
+            if started:
+                raise
+            error = UnknownOperationError(f"The embedded runtime's {service} cannot answer this call.")
+            await _refusal(scope, error)(scope, receive, send)
+
+    return answer
+
+
+def _refusal(scope: Scope, error: UnknownOperationError) -> Response:
+    """Return the error in the protocol of the request, JSON or query."""
+    kind = dict(scope["headers"]).get(b"content-type", b"")
+    if b"json" in kind:
+        answer = encode_error(error)
+        return Response(answer.body, answer.status, answer.headers)
+    text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+    return Response(f"<ErrorResponse>{text}</ErrorResponse>", error.status, media_type="text/xml")
