@@ -79,15 +79,18 @@ def test_an_encoder_refuses_other_shapes() -> None:
 ROWS = CHUNK_BYTES // 20  # several chunks of any record
 
 
+@pytest.mark.parametrize("columns", [3, 700])
 @pytest.mark.parametrize("in_file", [False, True])
-def test_uniform_rows_are_read_at_once(in_file: bool, tmp_path: Path) -> None:
-    features, labels = np.random.default_rng(0).random((ROWS, 3), np.float32), np.arange(ROWS) % 7
+def test_uniform_rows_are_read_at_once(in_file: bool, columns: int, tmp_path: Path) -> None:
+    rows = 3 * ROWS // columns
+    features, labels = np.random.default_rng(0).random((rows, columns), np.float32), np.arange(rows) % 7
     data = encode_records(features, labels)
     (tmp_path / "rows").write_bytes(data)
     part = read_uniform(tmp_path / "rows" if in_file else data)
     assert part is not None
     np.testing.assert_array_equal(part.features.values, features)
     np.testing.assert_array_equal(part.labels, labels[:, None])
+    assert not np.shares_memory(part.features.values, np.frombuffer(data, np.uint8))
 
 
 @pytest.mark.parametrize("in_file", [False, True])
