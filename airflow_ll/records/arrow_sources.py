@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.records.batches import default_batch_rows
+from airflow_ll.records.damage import told_as_data_errors
 from airflow_ll.records.numpy_sources import seekable
-from airflow_ll.records.tables import Table, as_table
+from airflow_ll.records.tables import Table, as_table, named_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _BLOCKS_BYTES = 16 << 20  # of all columns of a Parquet file together
 def parquet_tables(stream: Any, columns: Sequence[str] | None, batch_rows: int | None) -> Iterator[Table]:
     """Yield the rows of a Parquet file; of a row group no more than a block of each column is in memory."""
     parquet = require("pyarrow.parquet", extra="arrow", purpose="Reading Parquet")
-    with seekable(stream) as file, _as_data_errors("Parquet"):
+    with seekable(stream) as file:
         names = parquet.read_schema(file).names
         chosen = names if columns is None else [name for name in columns if name in names]
         block = max(_LEAST_BLOCK_BYTES, min(_BLOCK_BYTES, _BLOCKS_BYTES // max(1, len(chosen))))
@@ -36,7 +36,7 @@ def parquet_tables(stream: Any, columns: Sequence[str] | None, batch_rows: int |
 def ipc_tables(stream: Any, columns: Sequence[str] | None) -> Iterator[Table]:
     """Yield the rows of an Arrow file (Feather 2) or Arrow stream, a record batch at a time."""
     ipc = require("pyarrow.ipc", extra="arrow", purpose="Reading Arrow files")
-    with seekable(stream) as file, _as_data_errors("Arrow"):
+    with seekable(stream) as file:
         start = file.tell()
         is_file = file.read(6) == b"ARROW1"
         file.seek(start)
@@ -53,7 +53,7 @@ def dataset_tables(dataset: Any, columns: Sequence[str] | None, batch_rows: int 
     """Yield the rows of a ``pyarrow.dataset.Dataset`` in the order of its files."""
     names = dataset.schema.names
     chosen = names if columns is None else [name for name in columns if name in names]
-    with _as_data_errors("dataset"):
+    with told_as_data_errors("Arrow dataset"):
         batches = dataset.to_batches(
             columns=chosen,
             batch_size=batch_rows or default_batch_rows(4 * max(1, len(chosen))),
@@ -72,23 +72,22 @@ def csv_tables(stream: Any, columns: Sequence[str] | None, categorical: Sequence
     numbers throughout; ``categorical`` ones are text.
     """
     csv = require("pyarrow.csv", extra="arrow", purpose="Reading CSV")
-    with _as_data_errors("CSV"):
-        head = _head(stream)
-        read = csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
-        names = _names(head)
-        if names is None:
-            read.autogenerate_column_names = True
-            names = [f"f{index}" for index in range(head.split(b"\n", 1)[0].count(b",") + 1)]
-            numbered = {name: name[1:] for name in names}
-        else:
-            numbered = {}
-        types = _types(csv, head, read, {name for name in names if numbered.get(name, name) in categorical})
-        convert = csv.ConvertOptions(column_types=types)
-        if columns is not None:
-            convert.include_columns = [name for name in names if numbered.get(name, name) in columns]
-        for batch in csv.open_csv(_Prefixed(head, stream), read_options=read, convert_options=convert):
-            names = [numbered.get(name, name) for name in batch.schema.names]
-            yield Table(dict(zip(names, map(_empty_as_null, batch.columns), strict=True)))
+    head = _head(stream)
+    read = csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
+    names = _names(head)
+    if names is None:
+        read.autogenerate_column_names = True
+        names = [f"f{index}" for index in range(head.split(b"\n", 1)[0].count(b",") + 1)]
+        numbered = {name: name[1:] for name in names}
+    else:
+        numbered = {}
+    types = _types(csv, head, read, {name for name in names if numbered.get(name, name) in categorical})
+    convert = csv.ConvertOptions(column_types=types)
+    if columns is not None:
+        convert.include_columns = [name for name in names if numbered.get(name, name) in columns]
+    for batch in csv.open_csv(_Prefixed(head, stream), read_options=read, convert_options=convert):
+        names = [numbered.get(name, name) for name in batch.schema.names]
+        yield Table(named_columns(zip(names, map(_empty_as_null, batch.columns), strict=True)))
 
 
 def _head(stream: Any) -> bytes:
@@ -154,13 +153,3 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-@contextmanager
-def _as_data_errors(what: str) -> Iterator[None]:
-    """Say in our own words that a file is not what it should be."""
-    arrow = require("pyarrow", extra="arrow", purpose=f"Reading {what}")
-    try:
-        yield
-    except arrow.ArrowException as error:
-        raise DataError(f"The {what} data cannot be read: {error}") from error

@@ -91,20 +91,15 @@ def npy_tables(stream: Any, batch_rows: int | None) -> Iterator[Table]:
 
 def npz_tables(stream: Any, batch_rows: int | None) -> Iterator[Table]:
     """Yield the rows of a .npz: the arrays ``features`` and perhaps ``labels``, or scipy's sparse matrix."""
-    with seekable(stream) as file:
-        try:
-            archive = zipfile.ZipFile(file)
-        except zipfile.BadZipFile as error:
-            raise DataError(f"The file is no .npz ({error}).") from error
-        with archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
-            if {"format", "shape", "data"} <= names:
-                yield from _sparse_tables(archive, file, batch_rows)
-            elif "features" in names:
-                yield from _dense_tables(archive, "labels" in names, batch_rows)
-            else:
-                found = ", ".join(sorted(names)) or "none"
-                raise DataError(f"A .npz must have an array named features (and perhaps labels), but has {found}.")
+    with seekable(stream) as file, zipfile.ZipFile(file) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+        if {"format", "shape", "data"} <= names:
+            yield from _sparse_tables(archive, file, batch_rows)
+        elif "features" in names:
+            yield from _dense_tables(archive, "labels" in names, batch_rows)
+        else:
+            found = ", ".join(sorted(names)) or "none"
+            raise DataError(f"A .npz must have an array named features (and perhaps labels), but has {found}.")
 
 
 def _dense_tables(archive: zipfile.ZipFile, labelled: bool, batch_rows: int | None) -> Iterator[Table]:

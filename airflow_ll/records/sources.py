@@ -16,6 +16,7 @@ import numpy as np
 from airflow_ll.exceptions import DataError
 from airflow_ll.records import arrow_sources, numpy_sources
 from airflow_ll.records.batches import Batch, default_batch_rows
+from airflow_ll.records.damage import told_as_data_errors
 from airflow_ll.records.matrices import is_sparse
 from airflow_ll.records.tables import Table, as_table, factor, numbers
 
@@ -228,7 +229,8 @@ def _stream(stream: Any, reading: _Reading) -> Iterator[Table]:
         tables = arrow_sources.ipc_tables(stream, columns)
     else:
         raise DataError(f"format must be one of npy, npz, csv, parquet or arrow, but is {kind!r}.")
-    yield from _slices(tables, reading)
+    with told_as_data_errors(f"{kind} source"):
+        yield from _slices(tables, reading)
 
 
 def _slices(tables: Iterable[Table], reading: _Reading) -> Iterator[Table]:

@@ -132,13 +132,22 @@ def as_table(data: Any, labels: Any = None) -> Table:
         return Table(named, labels=labels)
     if not hasattr(data, "columns"):
         return Table(matrix=as_matrix(data), labels=labels)
-    columns = [(str(name), column) for name, column in _columns(data)]
-    named = dict(columns)
-    if len(named) < len(columns):
-        names = [name for name, _ in columns]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"Columns must have different names, but more than one is {twice!r}: rename them.")
-    return Table(named, labels=labels)
+    return Table(named_columns(_columns(data)), labels=labels)
+
+
+def named_columns(columns: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """Return ``columns`` (name and values) by name.
+
+    Raises
+    ------
+    DataError
+        Two have the same name.
+    """
+    named: dict[str, Any] = {}
+    for name, column in columns:
+        if named.setdefault(str(name), column) is not column:
+            raise DataError(f"Columns must have different names, but more than one is {str(name)!r}: rename them.")
+    return named
 
 
 def fill_numbers(target: NDArray[np.float32], column: Any, name: str) -> None:
