@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_ll import __version__
 from airflow_ll.exceptions import ArtifactError, LinearLearnerError
+from airflow_ll.extras import require
 from airflow_ll.records_cli.commands import add_records
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def _add_model(model: argparse.ArgumentParser) -> None:
 
 
 def _local(arguments: argparse.Namespace) -> int:
+    for module in ("a2wsgi", "moto", "regex", "starlette", "uvicorn"):
+        require(module, extra="local", purpose="The embedded runtime")
     from airflow_ll.local.server import run
 
     return run(data_dir=arguments.data_dir, host=arguments.host, port=arguments.port, s3_endpoint=arguments.s3_endpoint)
