@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from airflow_ll.records.runs import copy_runs
 from airflow_ll.records.wire import word_pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+#: One hole in as many bytes: up to here copying what is between them beats a mask.
+_MANY_HOLES = 16
 
 
 def as_unsigned(values: NDArray[Any]) -> NDArray[Any]:
@@ -39,13 +43,26 @@ def packed_varints(values: NDArray[Any], counts: NDArray[np.int64]) -> tuple[NDA
     sizes = counts * width
     if width == 1:
         return padded[:, 0], sizes
-    used = np.ones(padded.shape, np.bool_)
     bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts)))
+    unused = []
     for byte in range(1, width):
-        unused = values < 1 << 7 * byte
-        np.logical_not(unused, out=used[:, byte])
-        sizes -= np.diff(np.searchsorted(np.flatnonzero(unused), bounds))
-    return padded.ravel()[used.ravel()], sizes
+        shorter = np.flatnonzero(values < 1 << 7 * byte)
+        unused.append(shorter * width + byte)
+        sizes -= np.diff(np.searchsorted(shorter, bounds))
+    return _without(padded.ravel(), np.sort(np.concatenate(unused))), sizes
+
+
+def _without(content: NDArray[np.uint8], holes: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return ``content`` without the bytes at the positions ``holes``, which ascend."""
+    if len(holes) > len(content) // _MANY_HOLES:
+        used = np.ones(len(content), np.bool_)
+        used[holes] = False
+        return content[used]
+    starts = np.concatenate((np.zeros(1, np.int64), holes + 1))
+    sizes = np.append(holes, len(content)) - starts
+    rest = np.empty(len(content) - len(holes), np.uint8)
+    copy_runs(rest, np.cumsum(sizes) - sizes, content, starts, sizes)
+    return rest
 
 
 def varint_piece(values: NDArray[Any], offset: int, size: int) -> NDArray[Any]:

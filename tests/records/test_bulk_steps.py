@@ -40,6 +40,16 @@ def test_varints_of_all_rows_are_those_of_each_number(rows: list[list[int]]) -> 
     assert varint_widths(as_unsigned(values)).sum() == len(content)
 
 
+@pytest.mark.parametrize("small", [0, 1, 7, 500, 1000])
+def test_few_and_many_short_varints_among_long_ones(small: int) -> None:
+    values = np.arange(1000) * 30 + 20_000
+    values[np.random.default_rng(small).permutation(1000)[:small]] = np.arange(small) * 3
+    content, sizes = packed_varints(as_unsigned(values), np.array([400, 0, 600]))
+    expected = [varint(int(value)) for value in values]
+    assert content.tobytes() == b"".join(expected)
+    assert sizes.tolist() == [len(b"".join(expected[:400])), 0, len(b"".join(expected[400:]))]
+
+
 @given(st.lists(st.tuples(st.integers(0, 70), st.integers(0, 5)), max_size=20))
 def test_runs_are_copied_and_nothing_else(runs: list[tuple[int, int]]) -> None:
     sizes = np.array([size for size, _ in runs], np.int64)
