@@ -80,6 +80,7 @@ $(SDK)/.installed: benchmarks/requirements-sdk.lock | $(STAMP)
 
 bench: $(SDK)/.installed ## Run the benchmarks and write their result pages
 	@$(BIN)/python -m benchmarks.records
+	@$(BIN)/python -m benchmarks.learner_loop
 
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .

@@ -163,16 +163,17 @@ def _table(title: str, rows: list[dict[str, float]]) -> list[str]:
     ]
 
 
-def _page(results: dict[int, dict[str, Any]], rounds: int) -> str:
+def _page(results: dict[int, dict[str, Any]], rounds: int, load: float) -> str:
     lines = [
         "# The learner's epoch loop against its two matrix products",
         "",
-        f"Written by `python -m benchmarks.learner_loop`: {rounds} alternating rounds, medians; the ratio's lowest and",
+        f"Written by `make bench`: {rounds} alternating rounds, medians; the ratio's lowest and",
         f"highest in brackets. {os.cpu_count()} cores, numpy {version('numpy')}, scipy {version('scipy')}.",
         "",
         f"An epoch trains all models of a binary classifier (logistic loss, Adam) with batches of {BATCH:,} rows that",
         "are in memory, loss bookkeeping included. The two products are its scores, `X @ W`, and its gradients,",
-        "`X.T @ S`, batch by batch in plain numpy (sparse: scipy).",
+        f"`X.T @ S`, batch by batch in plain numpy (sparse: scipy). The load average before was {load:.1f}:",
+        "other processes slow several BLAS threads down most, which wait for each other in every product.",
         "",
     ]
     for threads, result in results.items():
@@ -209,7 +210,8 @@ def main() -> None:
             print(json.dumps(_measure(arguments.rounds)))
         return
     threads = sorted({1, os.cpu_count() or 1})
-    page = _page({each: _in_a_process(each, arguments.rounds) for each in threads}, arguments.rounds)
+    load = os.getloadavg()[0]
+    page = _page({each: _in_a_process(each, arguments.rounds) for each in threads}, arguments.rounds, load)
     arguments.output.write_text(page)
     print(page)
 
