@@ -35,12 +35,16 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "name": "linear_learner_record_set",
                 "class-name": "airflow_ll.decorators.record_set.linear_learner_record_set_task",
-            }
+            },
+            {
+                "name": "linear_learner_record_set_shard",
+                "class-name": "airflow_ll.decorators.record_set.linear_learner_record_set_shard_task",
+            },
         ],
     }
 
 
-_CAPABILITIES = ("deploy", "model", "predict", "record_set", "teardown", "training", "transform")
+_CAPABILITIES = ("deploy", "model", "predict", "record_set", "record_set_parts", "teardown", "training", "transform")
 
 
 def _modules(package: str, *names: str) -> dict[str, Any]:

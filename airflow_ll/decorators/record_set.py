@@ -1,4 +1,4 @@
-"""``@task.linear_learner_record_set``: what a function returns becomes a record set."""
+"""``@task.linear_learner_record_set`` and ``_shard``: the rows of a function become a record set, or a part of one."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_ll.hooks.failures import clear_failures
-from airflow_ll.operators.record_set import LinearLearnerRecordSetOperator
+from airflow_ll.operators.record_set import LinearLearnerRecordSetOperator, RecordSetTask
+from airflow_ll.operators.record_set_parts import LinearLearnerRecordSetShardOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import TaskDecorator
 
-__all__ = ["linear_learner_record_set_task"]
+__all__ = ["linear_learner_record_set_shard_task", "linear_learner_record_set_task"]
 
 _NOT_TEMPLATED = {"features", "labels", "sql", "sql_conn_id", "sql_parameters"}  # the function returns the rows
 
 
-class _RecordSetDecoratedOperator(DecoratedOperator, LinearLearnerRecordSetOperator):
+def _template_fields(operator: type[RecordSetTask]) -> tuple[str, ...]:
+    own = (field for field in operator.template_fields if field not in _NOT_TEMPLATED)
+    return (*DecoratedOperator.template_fields, *own)
+
+
+class _DecoratedTask(DecoratedOperator, RecordSetTask):
     """Upload what the function returns or yields: ``(features, labels)``, or features alone."""
 
-    custom_operator_name = "@task.linear_learner_record_set"
-    template_fields: Sequence[str] = (
-        *DecoratedOperator.template_fields,
-        *(field for field in LinearLearnerRecordSetOperator.template_fields if field not in _NOT_TEMPLATED),
-    )
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
 
     def __init__(
@@ -56,6 +57,16 @@ class _RecordSetDecoratedOperator(DecoratedOperator, LinearLearnerRecordSetOpera
         return self.convert(context, data_source(self.hook, features, self.file_format), labels)
 
 
+class _RecordSetDecoratedOperator(_DecoratedTask, LinearLearnerRecordSetOperator):
+    custom_operator_name = "@task.linear_learner_record_set"
+    template_fields: Sequence[str] = _template_fields(LinearLearnerRecordSetOperator)
+
+
+class _ShardDecoratedOperator(_DecoratedTask, LinearLearnerRecordSetShardOperator):
+    custom_operator_name = "@task.linear_learner_record_set_shard"
+    template_fields: Sequence[str] = _template_fields(LinearLearnerRecordSetShardOperator)
+
+
 def linear_learner_record_set_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
     """Make a function a task that uploads its rows as a record set.
 
@@ -65,4 +76,17 @@ def linear_learner_record_set_task(python_callable: Callable[..., Any] | None = 
     """
     return task_decorator_factory(
         python_callable=python_callable, decorated_operator_class=_RecordSetDecoratedOperator, **kwargs
+    )
+
+
+def linear_learner_record_set_shard_task(
+    python_callable: Callable[..., Any] | None = None, **kwargs: Any
+) -> TaskDecorator:
+    """Make a function, mapped over parts, a task that uploads its rows as one part of a record set.
+
+    :param python_callable: what :func:`linear_learner_record_set_task` takes.
+    :param kwargs: the arguments of :class:`airflow_ll.operators.LinearLearnerRecordSetShardOperator`.
+    """
+    return task_decorator_factory(
+        python_callable=python_callable, decorated_operator_class=_ShardDecoratedOperator, **kwargs
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.shards import Shard
     from airflow_ll.hooks.storage import Storage
 
-__all__ = ["FACTS_NAME", "SCHEMA_NAME", "Folder", "Uploads", "is_complete", "total_digest"]
+__all__ = ["FACTS_NAME", "SCHEMA_NAME", "Folder", "Uploads", "has_shards", "total_digest"]
 
 FACTS_NAME = "record_set.json"
 SCHEMA_NAME = "schema.json"
@@ -87,15 +87,19 @@ class Uploads:
 
     def cancel(self) -> None:
         """Give up what is under way."""
-        self.storage.close(cancel=True)
+        for _, future in self._pending:  # s3transfer's own shutdown(cancel=True) raises a TypeError
+            future.cancel()
+        self.storage.close()
         for shard, _ in self._pending:
             shard.body.close()
         self._pending.clear()
 
     def _wait_for_one(self) -> None:
         shard, future = self._pending.popleft()
-        future.result()
-        shard.body.close()
+        try:
+            future.result()
+        finally:
+            shard.body.close()
 
 
 @dataclass
@@ -103,11 +107,17 @@ class Folder:
     """One record set that is being written.
 
     :param path: below the storage's prefix, without a slash at its end.
+    :param meta: the folder of the facts; ``<path>.meta`` when empty.
     """
 
     path: str
     uploads: Uploads
     shards: list[dict[str, Any]] = field(default_factory=list)
+    meta: str = ""
+
+    def __post_init__(self) -> None:
+        """Put the facts beside the folder."""
+        self.meta = self.meta or f"{self.path}.meta"
 
     def add(self, shard: Shard) -> None:
         """Upload a shard, or find that it is there."""
@@ -128,7 +138,7 @@ class Folder:
     def keys(self) -> set[str]:
         """The keys of all objects that belong to the record set."""
         shards = {f"{self.path}/{one['name']}" for one in self.shards}
-        return shards | {self.manifest_key, f"{self.path}.meta/{FACTS_NAME}", f"{self.path}.meta/{SCHEMA_NAME}"}
+        return shards | {self.manifest_key, f"{self.meta}/{FACTS_NAME}", f"{self.meta}/{SCHEMA_NAME}"}
 
     @property
     def manifest_key(self) -> str:
@@ -137,9 +147,9 @@ class Folder:
 
     def commit_facts(self, facts: Mapping[str, Any], schema: str | None) -> None:
         """Write what is known about the record set."""
-        self.uploads.put(f"{self.path}.meta/{FACTS_NAME}", json.dumps(facts, indent=1).encode())
+        self.uploads.put(f"{self.meta}/{FACTS_NAME}", json.dumps(facts, indent=1).encode())
         if schema is not None:
-            self.uploads.put(f"{self.path}.meta/{SCHEMA_NAME}", schema.encode())
+            self.uploads.put(f"{self.meta}/{SCHEMA_NAME}", schema.encode())
 
     def commit_manifest(self) -> None:
         """Write the manifest: with this object the record set exists."""
@@ -151,8 +161,6 @@ def total_digest(shards: Iterable[Mapping[str, Any]]) -> str:
     return hashlib.sha256("".join(one["sha256"] for one in shards).encode()).hexdigest()
 
 
-def is_complete(facts: Mapping[str, Any] | None, fingerprint: str, path: str, present: Mapping[str, int]) -> bool:
-    """Whether the folder has the manifest and every shard of a record set with this fingerprint."""
-    if facts is None or facts["fingerprint"] != fingerprint or f"{path}/{MANIFEST_NAME}" not in present:
-        return False
+def has_shards(facts: Mapping[str, Any], path: str, present: Mapping[str, int]) -> bool:
+    """Whether the folder has every shard that the facts name."""
     return all(present.get(f"{path}/{one['name']}") == one["bytes"] for one in facts["shards"])

@@ -145,10 +145,10 @@ class Storage:
         )
         return create_transfer_manager(self.s3, config)
 
-    def close(self, *, cancel: bool = False) -> None:
-        """Wait for the uploads, or give them up; parts that were uploaded already are forgotten then."""
+    def close(self) -> None:
+        """Wait for the uploads to end, well or not."""
         if (transfers := self.__dict__.pop("_transfers", None)) is not None:
-            transfers.shutdown(cancel=cancel)
+            transfers.shutdown()
 
     # -- removing ----------------------------------------------------------------------------------
 
@@ -164,7 +164,13 @@ class Storage:
                 raise ClientError({"Error": refused}, "DeleteObjects")
 
     def abort_uploads(self) -> None:
-        """Forget the parts of multipart uploads that nobody finished."""
+        """Forget the parts of multipart uploads that nobody finished; a role that may not only leaves them."""
+        try:
+            self._abort_uploads()
+        except ClientError as error:
+            self.hook.log.warning("Unfinished multipart uploads under %s stay: %s", self.uri, error)
+
+    def _abort_uploads(self) -> None:
         pages = self.s3.get_paginator("list_multipart_uploads").paginate(
             Bucket=self.bucket, Prefix=self.prefix, **self.settings.of_every_call
         )

@@ -7,13 +7,13 @@ the manifests come last. Memory is bounded by a few shards, whatever the number 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from botocore.exceptions import ClientError
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.hooks.failures import is_transient
-from airflow_ll.hooks.folders import FACTS_NAME, Folder, Uploads, is_complete, total_digest
+from airflow_ll.hooks.folders import FACTS_NAME, Folder, Uploads, has_shards, total_digest
 from airflow_ll.hooks.progress import Progress
 from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE, Cut, CutByRows, CutBySize, ShardWriter, recut
 from airflow_ll.hooks.storage import ObjectSettings, Storage
@@ -147,13 +147,31 @@ class Attempt:
     def __init__(self, hook: LinearLearnerHook, target: Target) -> None:
         self.hook, self.target = hook, target
         self.storage = Storage(hook, f"{target.root}/{target.name}/", target.settings)
-        self.present = self.storage.sizes("" if target.exclusive else target.group)
-        ours = [key for key in self.present if key.startswith((f"{target.group}/", f"{target.group}."))]
-        manifests = [key for key in ours if key.endswith(f"/{MANIFEST_NAME}")]
-        self._ours = ours
+        self.present = self.look()
+        self.ours = [key for key in self.present if self.is_ours(key)]
+        manifests = [key for key in self.present if self.may_name_ours(key)]
         self.uploads = Uploads(self.storage, self.present, manifests)
         self._channels: dict[str, _Channel] = {}
         self._progress = Progress(hook.log, target.expected_rows or target.total_rows)
+
+    # -- what a folder is --------------------------------------------------------------------------
+
+    def look(self) -> dict[str, int]:
+        """Return the sizes of what is there already."""
+        return self.storage.sizes("" if self.target.exclusive else self.target.group)
+
+    def is_ours(self, key: str) -> bool:
+        """Whether an object belongs to this attempt's data, now or from an older attempt."""
+        return key.startswith((f"{self.target.group}/", f"{self.target.group}.meta/"))
+
+    def may_name_ours(self, key: str) -> bool:
+        """Whether a manifest may name what this attempt changes."""
+        return self.is_ours(key) and key.endswith(f"/{MANIFEST_NAME}")
+
+    def folder(self, channel: str) -> Folder:
+        """Return the folder of a channel."""
+        path = f"{self.target.group}/{channel}" if self.target.split else self.target.group
+        return Folder(path, self.uploads)
 
     # -- what is there already ---------------------------------------------------------------------
 
@@ -162,19 +180,24 @@ class Attempt:
 
         :param channel: the channel, when there is no split.
         """
-        found = {key.rpartition("/")[0]: key for key in self._ours if key.endswith(f"/{MANIFEST_NAME}")}
-        folders = {key.rpartition("/")[0] for key in self._ours if key.endswith(".pbr")}
+        found = [key.rpartition("/")[0] for key in self.ours if key.endswith(f"/{MANIFEST_NAME}")]
+        folders = {key.rpartition("/")[0] for key in self.ours if key.endswith(".pbr")}
         if not self.target.identifies or not found or set(found) != folders:
             return []
         uploads = []
         for path in found:
             facts = self.storage.read_json(f"{path}.meta/{FACTS_NAME}")
-            if facts is None or not is_complete(facts, self.target.fingerprint, path, self.present):
+            if not self.tells(facts, path):
                 return []
             folder = Folder(path, self.uploads, facts["shards"])
-            uploads.append(self._upload(folder, facts, facts["channel"] if self.target.split else channel))
+            uploads.append(self.upload(folder, facts, facts["channel"] if self.target.split else channel))
         self.hook.log.info("Complete already: %s", ", ".join(one.record_set.s3_data for one in uploads))
         return uploads
+
+    def tells(self, facts: dict[str, Any] | None, path: str) -> TypeGuard[dict[str, Any]]:
+        """Whether the facts are of this attempt's data, and the folder has all of their shards."""
+        same = facts is not None and facts["fingerprint"] == self.target.fingerprint
+        return same and facts is not None and has_shards(facts, path, self.present)
 
     # -- the sequence ------------------------------------------------------------------------------
 
@@ -189,7 +212,7 @@ class Attempt:
         try:
             produce(self._write)
             self._finish()
-            uploads = self._commit(schema)
+            uploads = self.commit(schema)
         except BaseException as error:
             self._abandon(error)
             raise
@@ -232,10 +255,8 @@ class Attempt:
             channel.folder.add(shard)
 
     def _open(self, batch: Rows) -> _Channel:
-        path = f"{self.target.group}/{batch.channel}" if self.target.split else self.target.group
         writer = ShardWriter(self.target.cut(), _IN_MEMORY if not self.target.split else _IN_MEMORY // 3)
-        folder = Folder(path, self.uploads)
-        opened = _Channel(folder, writer, batch.features.shape[1], batch.labels is not None)
+        opened = _Channel(self.folder(batch.channel), writer, batch.features.shape[1], batch.labels is not None)
         return self._channels.setdefault(batch.channel, opened)
 
     def _finish(self) -> None:
@@ -249,18 +270,23 @@ class Attempt:
                 channel.folder.add(shard)
         self.uploads.wait()
 
-    def _commit(self, schema: FeatureSchema | None) -> list[Upload]:
+    def commit(self, schema: FeatureSchema | None) -> list[Upload]:
+        """Remove what an older attempt left, write the facts, and the manifests last."""
+        uploads = self.commit_facts(schema)
+        for channel in self._all():
+            channel.folder.commit_manifest()
+        return [replace(one, adopted=not self.uploads.changed) for one in uploads]
+
+    def commit_facts(self, schema: FeatureSchema | None) -> list[Upload]:
+        """Remove what an older attempt left and write the facts."""
         kept = {key for one in self._all() for key in one.folder.keys}
-        self.uploads.remove([key for key in self._ours if key in self.present and key not in kept])
+        self.uploads.remove([key for key in self.ours if key in self.present and key not in kept])
         uploads = []
         for name, channel in self._channels.items():
             facts = self._facts(name, channel, schema)
             channel.folder.commit_facts(facts, None if schema is None else schema.to_json())
-            uploads.append(self._upload(channel.folder, facts, name))
-        for channel in self._all():
-            channel.folder.commit_manifest()
-        adopted = not self.uploads.changed
-        return [replace(one, adopted=adopted) for one in uploads]
+            uploads.append(self.upload(channel.folder, facts, name))
+        return uploads
 
     def _facts(self, name: str, channel: _Channel, schema: FeatureSchema | None) -> dict[str, Any]:
         return {
@@ -276,7 +302,8 @@ class Attempt:
             "shards": channel.folder.shards,
         }
 
-    def _upload(self, folder: Folder, facts: Mapping[str, Any], channel: str) -> Upload:
+    def upload(self, folder: Folder, facts: Mapping[str, Any], channel: str) -> Upload:
+        """Return what the task says about a record set."""
         record_set = RecordSet(
             folder.uri + MANIFEST_NAME,
             facts["num_records"],

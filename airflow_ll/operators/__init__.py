@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from airflow_ll.operators.model import LinearLearnerModelOperator
     from airflow_ll.operators.predict import LinearLearnerPredictOperator
     from airflow_ll.operators.record_set import LinearLearnerRecordSetOperator
+    from airflow_ll.operators.record_set_parts import (
+        LinearLearnerRecordSetManifestOperator,
+        LinearLearnerRecordSetShardOperator,
+    )
     from airflow_ll.operators.teardown import LinearLearnerTeardownOperator
     from airflow_ll.operators.training import LinearLearnerTrainingOperator
     from airflow_ll.operators.transform import LinearLearnerTransformOperator
@@ -18,7 +22,9 @@ __all__ = [
     "LinearLearnerDeployOperator",
     "LinearLearnerModelOperator",
     "LinearLearnerPredictOperator",
+    "LinearLearnerRecordSetManifestOperator",
     "LinearLearnerRecordSetOperator",
+    "LinearLearnerRecordSetShardOperator",
     "LinearLearnerTeardownOperator",
     "LinearLearnerTrainingOperator",
     "LinearLearnerTransformOperator",
@@ -28,7 +34,9 @@ _EXPORTS = {
     "LinearLearnerDeployOperator": "airflow_ll.operators.deploy",
     "LinearLearnerModelOperator": "airflow_ll.operators.model",
     "LinearLearnerPredictOperator": "airflow_ll.operators.predict",
+    "LinearLearnerRecordSetManifestOperator": "airflow_ll.operators.record_set_parts",
     "LinearLearnerRecordSetOperator": "airflow_ll.operators.record_set",
+    "LinearLearnerRecordSetShardOperator": "airflow_ll.operators.record_set_parts",
     "LinearLearnerTeardownOperator": "airflow_ll.operators.teardown",
     "LinearLearnerTrainingOperator": "airflow_ll.operators.training",
     "LinearLearnerTransformOperator": "airflow_ll.operators.transform",

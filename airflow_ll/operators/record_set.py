@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.storage import ObjectSettings
     from airflow_ll.hooks.uploading import Upload
     from airflow_ll.records.sources import Format
+    from airflow_ll.requests.names import TaskIdentity
 
 __all__ = ["LinearLearnerRecordSetOperator", "RecordSetTask"]
 
@@ -136,6 +137,15 @@ class RecordSetTask(LinearLearnerOperator):
         self.storage_class = storage_class
         self.tags = tags
 
+    @clear_failures
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Read, check, upload; return what has become of the rows."""
+        return self.convert(context, self.source())
+
+    def convert(self, context: Any, source: Source, labels: Any = None) -> dict[str, Any]:
+        """Have what this task makes complete."""
+        raise NotImplementedError
+
     def source(self) -> Source:
         """Return where the rows come from.
 
@@ -168,6 +178,25 @@ class RecordSetTask(LinearLearnerOperator):
             on_invalid=self.on_invalid,
             predictor_type=self.predictor_type,
             num_classes=None if self.num_classes is None else int(self.num_classes),
+        )
+
+    def conversion(self, identity: TaskIdentity, source: Source, rows: RowOptions, **cut: Any) -> Conversion:
+        """Return the whole work of this task.
+
+        :param identity: whose name the folder has.
+        """
+        from airflow_ll.hooks.conversion import Conversion
+        from airflow_ll.requests.names import resource_name
+
+        return Conversion(
+            source=source,
+            rows=rows,
+            name=resource_name(identity, "record-set"),
+            data_location=self.data_location,
+            target_shard_size=int(self.target_shard_size),
+            distribution=self.distribution,
+            settings=self.object_settings(),
+            **cut,
         )
 
     def object_settings(self) -> ObjectSettings:
@@ -217,34 +246,16 @@ class LinearLearnerRecordSetOperator(RecordSetTask):
         self.split_by = split_by
         self.instance_count = instance_count
 
-    @clear_failures
-    def execute(self, context: Any) -> dict[str, Any]:
-        """Read, check, upload; return the record set, or one a channel."""
-        return self.convert(context, self.source())
-
     def convert(self, context: Any, source: Source, labels: Any = None) -> dict[str, Any]:
         """Have the record sets of this task complete."""
-        from airflow_ll.hooks.conversion import convert
+        from airflow_ll.hooks.conversion import convert, split_from
 
-        uploads = convert(self.hook, self.conversion(context, source, labels))
+        rows = self.row_options(labels, split_from(self.split, self.split_by, int(self.seed)))
+        count = None if self.instance_count is None else int(self.instance_count)
+        conversion = self.conversion(task_identity(context), source, rows, instance_count=count)
+        uploads = convert(self.hook, conversion)
         record_set_events(context, self.outlets, uploads)
         return self.result(uploads)
-
-    def conversion(self, context: Any, source: Source, labels: Any) -> Conversion:
-        """Return the whole work of this task."""
-        from airflow_ll.hooks.conversion import Conversion, split_from
-        from airflow_ll.requests.names import resource_name
-
-        return Conversion(
-            source=source,
-            rows=self.row_options(labels, split_from(self.split, self.split_by, int(self.seed))),
-            name=resource_name(task_identity(context), "record-set"),
-            data_location=self.data_location,
-            instance_count=None if self.instance_count is None else int(self.instance_count),
-            target_shard_size=int(self.target_shard_size),
-            distribution=self.distribution,
-            settings=self.object_settings(),
-        )
 
     def result(self, uploads: Sequence[Upload]) -> dict[str, Any]:
         """Return flat JSON of the one record set, or of each channel's."""

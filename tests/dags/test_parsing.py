@@ -23,7 +23,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - b
 """
 
 
-@pytest.mark.parametrize("name", ["flights_retraining", "flights_batch_scoring"])
+@pytest.mark.parametrize("name", ["flights_retraining", "flights_batch_scoring", "mapped_record_set"])
 def test_parsing_a_dag_file_imports_nothing_heavy(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PARSE, name],
@@ -52,7 +52,7 @@ def test_the_folder_has_exactly_these_dags() -> None:
 
     bag = BundleDagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder")
     assert not bag.import_errors
-    assert set(bag.dags) == {"flights_retraining", "flights_batch_scoring"}
+    assert set(bag.dags) == {"flights_retraining", "flights_batch_scoring", "mapped_record_set"}
 
 
 def test_retraining_tears_down_whatever_happens_and_fails_if_it_cannot() -> None:

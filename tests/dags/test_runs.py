@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from airflow_ll.records import parse_manifest, read_records
 from airflow_ll.requests.names import TaskIdentity
 from tests.dags.test_parsing import READS_AIRFLOWIGNORE, load
 from tests.operators.conftest import RUNS_A_DAG, Ran, calls, connection, metadata
@@ -38,6 +39,12 @@ def run(name: str, **settings: Any) -> Ran:
 def scores(runtime: Runtime, day: str) -> pd.DataFrame:
     stored = runtime.client("s3").get_object(Bucket=BUCKET, Key=f"flights/scores/date={day}/scores.parquet")
     return pd.read_parquet(io.BytesIO(stored["Body"].read()))
+
+
+def read(runtime: Runtime, uri: str) -> bytes:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    body: bytes = runtime.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return body
 
 
 def test_a_model_is_trained_judged_published_and_used(aws: Runtime) -> None:
@@ -79,3 +86,15 @@ def test_a_weak_model_fails_at_once_is_not_published_and_leaves_no_endpoint(aws:
     run_hash = TaskIdentity("flights_retraining", ran.run_id, "deploy").run_hash
     assert len(calls(aws, "CreateEndpoint", run_hash)) == 1
     assert not aws.client("sagemaker").list_endpoints(NameContains=run_hash)["Endpoints"]
+
+
+def test_mapped_months_become_one_record_set(aws: Runtime) -> None:
+    ran = run("mapped_record_set", run_conf={"months": [2, 1]})
+    assert ran.state == "success"
+    result = ran.result("record_set")
+    assert (result["num_records"], result["shards"]) == (26398 + 23611, 2)
+
+    prefix, names = parse_manifest(read(aws, result["s3_data"]))
+    assert [name.partition("-")[0] for name in names] == ["00000", "00001"]
+    months = [read_records(read(aws, prefix + name)) for name in names]
+    assert [month.features.shape for month in months] == [(rows, result["feature_dim"]) for rows in (26398, 23611)]

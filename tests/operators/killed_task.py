@@ -1,6 +1,6 @@
 """Run a record set task in processes that die at every boundary of a call to S3; a program of test_kills.
 
-``kill SOURCE LOCATION`` prints how many boundaries there are: attempt ``n``, a run of its own, was killed at boundary ``n``.
+``kill SOURCE LOCATION`` prints how many boundaries there are; run ``n`` was killed at number ``n``.
 ``retry COUNT LOCATION SOURCE OTHER`` runs each of them again, the even ones with other data.
 """
 

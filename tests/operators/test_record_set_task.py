@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from airflow.sdk import DAG, task
+from airflow.models.asset import AssetEvent
+from airflow.sdk import DAG, Asset, task
+from airflow.utils.session import create_session
+from sqlalchemy import select
 
 from airflow_ll.hooks import LinearLearnerHook
 from airflow_ll.hooks.resources import ENDPOINT, TRAINING_JOB, TRANSFORM_JOB
@@ -46,6 +49,37 @@ def test_what_a_function_returns_becomes_a_record_set(aws: Runtime, dag_id: str,
     np.testing.assert_array_equal(second.labels, [3, 4, 5, 6])
     alone = ran.result("features_alone")["s3_data"].replace(".amazon.manifest", "matrix_000000.pbr")
     assert read_records(hook.read(alone)).labels is None
+
+
+def test_a_function_may_yield_batches_and_the_asset_event_says_what_came_of_them(
+    aws: Runtime, dag_id: str, location: str
+) -> None:
+    rows = Asset(f"rows_{dag_id}")
+    with DAG(dag_id) as dag:
+
+        @task.linear_learner_record_set(data_location=location, outlets=[rows])
+        def batches() -> Any:
+            for first in range(0, 30, 10):
+                yield np.arange(first, first + 10.0).reshape(10, 1), np.ones(10)
+
+        batches()
+    ran = run_dag(dag)
+
+    assert ran.state == "success"
+    result = ran.result("batches")
+    features = read_records(
+        LinearLearnerHook().read(result["s3_data"].replace(".amazon.manifest", "matrix_000000.pbr"))
+    )
+    np.testing.assert_array_equal(features.features[:, 0], np.arange(30))
+    with create_session() as session:
+        event = session.scalars(select(AssetEvent).where(AssetEvent.source_dag_id == dag_id)).one()
+        assert event.extra == {
+            "rows": 30,
+            "columns": 1,
+            "bytes": result["bytes"],
+            "schema_checksum": None,
+            "record_sets": {"train": result["s3_data"]},
+        }
 
 
 def test_mapped_tasks_have_record_sets_and_jobs_of_their_own(aws: Runtime, dag_id: str, location: str) -> None:
