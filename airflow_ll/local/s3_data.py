@@ -93,8 +93,6 @@ def objects(runtime: Runtime, source: dict[str, Any]) -> list[S3Object]:
             found = list(_below(runtime, bucket, key))
     except ClientError as error:
         raise _download_failed(error, source["S3Uri"]) from error
-    except ParamValidationError as error:
-        raise CustomerDataError(f"{source['S3Uri']} names an impossible bucket or key.") from error
     except DataError as error:
         raise CustomerDataError(f"Unable to parse the manifest {source['S3Uri']}: {error}") from error
     if not found:
@@ -131,8 +129,6 @@ def fetch(runtime: Runtime, item: S3Object, directory: Path, *, gzipped: bool = 
             shutil.copyfileobj(gzip.GzipFile(fileobj=body) if gzipped else body, file, 1 << 20)
     except ClientError as error:
         raise _download_failed(error, f"s3://{item.bucket}/{item.key}") from error
-    except ParamValidationError as error:
-        raise CustomerDataError(f"s3://{item.bucket}/{item.key} is not the address of an object.") from error
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise CustomerDataError(f"The key {item.key} in bucket {item.bucket} is also a folder of others.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
