@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from airflow_ll.local.protocol import operation_model
+from airflow_ll.local.sagemaker import OPERATIONS
 from tests.local.support import IMAGE, ROLE, channel, training_request
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ def post(runtime: Runtime, target: str, body: bytes, service: str = "sagemaker")
     try:
         connection.request("POST", "/", body, headers | ({"X-Amz-Target": target} if target else {}))
         answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        return answer.status, json.loads(answer.read() or b"null")
     finally:
         connection.close()
 
@@ -132,3 +136,43 @@ def test_a_body_beyond_the_limit_is_refused(runtime: Runtime) -> None:
 
     assert (status, answer["__type"]) == (400, "ValidationException")
     assert "more than the" in answer["message"]
+
+
+TEXT = st.text(max_size=8) | st.sampled_from(["trained", "data", "s3://data/train/", ROLE, IMAGE, "File", "é", "\0"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def shaped(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
+    """Return values of a shape's JSON type, often with members that break its rules."""
+    kind = shape.type_name
+    if kind == "structure":
+        members = {name: shaped(member, depth + 1) for name, member in shape.members.items() if depth < 4}
+        optional = {name: value for name, value in members.items() if name not in shape.required_members}
+        required = {name: value for name, value in members.items() if name in shape.required_members}
+        return st.fixed_dictionaries(required, optional=optional)
+    if kind == "list":
+        return st.lists(shaped(shape.member, depth + 1), min_size=1, max_size=2)
+    if kind == "map":
+        return st.dictionaries(TEXT, shaped(shape.value, depth + 1), max_size=2)
+    if kind in ("integer", "long"):
+        return st.integers(0, 3)
+    if kind in ("float", "double", "timestamp"):
+        return st.floats(0, 3)
+    if kind == "boolean":
+        return st.booleans()
+    return st.sampled_from(shape.enum) if getattr(shape, "enum", None) else TEXT
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_request_is_a_fault_of_the_runtime(data_runtime: Runtime, operation: str, data: st.DataObject) -> None:
+    shape = operation_model("sagemaker", operation).input_shape
+    request = data.draw(shaped(shape) | JSON)
+    status, answer = post(data_runtime, f"SageMaker.{operation}", json.dumps(request).encode())
+
+    assert status < 500, answer
