@@ -144,7 +144,7 @@ def _dense_cases(columns: int, megabytes: int) -> list[Case]:
         _cached_case(features, labels, target, sdk_rows, 500 if wide else 800),
         Case(f"decode to a verified matrix, {size}; SDK: reader and conversion", rows, decode, copy, row, "decode",
              sdk_rows, columns, 80 if wide else 150),
-        Case("the same; SDK: reader only, its messages are left as they are", rows, decode, copy, row, "parse",
+        Case(f"decode to a verified matrix, {size}; SDK: reader alone", rows, decode, copy, row, "parse",
              sdk_rows, columns),
         Case(f"decode in verified batches of 4,096 rows, {size}; SDK: reader and conversion", rows, stream, copy, row,
              "decode", sdk_rows, columns),
@@ -188,7 +188,7 @@ def _sparse_cases(rows: int, columns: int) -> list[Case]:
 
     size, row = f"{columns:,} columns, 1% dense", 8.0 * matrix.nnz / rows
     return [
-        Case(f"encode sparse, {size}, sink", rows, encode, copy, row, "encode sparse", 1_000, columns, 100),
+        Case(f"encode sparse, {size}", rows, encode, copy, row, "encode sparse", 1_000, columns, 100),
         Case(f"decode sparse to CSR, {size}", rows, decode, copy, row, "decode sparse", 1_000, columns),
     ]
 

@@ -62,12 +62,11 @@ def read_records(source: Source) -> RecordBatch:
     MissingExtraError
         Rows are sparse and scipy is not installed.
     """
-    path_or_data = Path(source) if isinstance(source, str) else source
-    if isinstance(path_or_data, (bytes, bytearray, memoryview, Path)):
-        whole = read_uniform(path_or_data)
-        if whole is not None:
-            return _batch(whole)
-    return _batch(concatenate(list(_parts(path_or_data))))
+    if isinstance(source, str):
+        source = Path(source)
+    known_size = source.is_file() if isinstance(source, Path) else isinstance(source, (bytes, bytearray, memoryview))
+    whole = read_uniform(source) if known_size else None  # type: ignore[arg-type]  # no stream has a known size
+    return _batch(whole or concatenate(list(_parts(source))))
 
 
 def iter_records(source: Source, batch_rows: int | None = 10_000) -> Iterator[RecordBatch]:

@@ -1,4 +1,8 @@
-"""Read a whole source of uniform dense rows into one matrix: verify a chunk, copy it while it is in the cache."""
+"""Read a whole source of uniform dense rows into one matrix: copy a chunk, verify it while it is in the cache.
+
+Copying goes through the bytes in order, as memory likes it; verifying jumps from row to row, which is fast in the cache
+only. So it comes second: what was copied is dropped when a row is of another kind.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,8 @@ if TYPE_CHECKING:
 
     from airflow_ll.records.dense import DenseLayout
 
-#: A chunk and its rows of the matrix fit the second-level cache, or nearly so.
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 21
 _LARGEST_ROW = 1 << 20
-_WIDE_ROW = 1 << 10
 
 
 def read_uniform(source: bytes | bytearray | memoryview | Path) -> Part | None:
@@ -35,7 +37,7 @@ def read_uniform(source: bytes | bytearray | memoryview | Path) -> Part | None:
     if not isinstance(source, Path):
         data = memoryview(source).cast("B")
         layout = _first_layout(data[:_LARGEST_ROW])
-        return _read(layout, len(data), _in_memory(data, layout)) if layout else None
+        return _read(layout, len(data), _slices(data, _chunk_bytes(layout))) if layout else None
     with source.open("rb", buffering=0) as stream:
         layout = _first_layout(memoryview(stream.read(_LARGEST_ROW)))
         stream.seek(0)
@@ -68,30 +70,19 @@ def _read(layout: DenseLayout, size: int, chunks: Iterator[memoryview]) -> Part 
     first = 0
     for chunk in chunks:
         last = first + len(chunk) // stride
-        if last > rows or not layout.matches(chunk, last - first):
+        if last > rows or len(chunk) % stride:
             return None
         records = np.frombuffer(chunk, layout.dtype)
         copy_rows(features[first:last], records["features"])
         copy_rows(labels[first:last], records["labels"])
+        if not layout.matches(chunk, last - first):
+            return None
         first = last
     return Part(Tensors(features), labels if layout.label_dim else None) if first == rows else None
 
 
-def _in_memory(data: memoryview, layout: DenseLayout) -> Iterator[memoryview]:
-    """Yield whole rows of ``data``, chunk after chunk.
-
-    Verifying jumps from row to row, which touches all of narrow rows and is fast in the cache only: a plain copy into
-    one buffer is the fastest way there. Of wide rows it touches little; they stay where they are.
-    """
-    size = _chunk_bytes(layout)
-    if len(layout.template) >= _WIDE_ROW:
-        yield from (data[first : first + 2 * size] for first in range(0, len(data), 2 * size))
-        return
-    buffer = memoryview(bytearray(min(size, len(data))))
-    for first in range(0, len(data), size):
-        chunk = data[first : first + size]
-        buffer[: len(chunk)] = chunk
-        yield buffer[: len(chunk)]
+def _slices(data: memoryview, size: int) -> Iterator[memoryview]:
+    return (data[first : first + size] for first in range(0, len(data), size))
 
 
 def _reads(stream: RawIOBase, size: int) -> Iterator[memoryview]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,6 +127,16 @@ def test_a_file_that_ends_within_a_row_is_refused(cut: int, tmp_path: Path) -> N
     for source in (tmp_path / "rows", data[:-cut]):
         with pytest.raises(RecordFormatError, match=f"record at byte {len(data) - len(data) // ROWS} is cut off"):
             read_records(source)
+
+
+def test_a_named_pipe_is_read_once(tmp_path: Path) -> None:
+    data = encode_records(np.ones((9, 3), np.float32), np.zeros(9))
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    batch = read_records(tmp_path / "pipe")
+    writer.join()
+    assert batch.features.shape == (9, 3)
 
 
 def test_the_paths_agree_about_streams() -> None:
