@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.records.batches import default_batch_rows
 from airflow_ll.records.damage import told_as_data_errors
-from airflow_ll.records.numpy_sources import seekable
+from airflow_ll.records.local_copies import is_local, local_ranges, seekable
 from airflow_ll.records.tables import Table, as_table, named_columns
 
 if TYPE_CHECKING:
@@ -21,16 +22,35 @@ _BLOCKS_BYTES = 16 << 20  # of all columns of a Parquet file together
 
 
 def parquet_tables(stream: Any, columns: Sequence[str] | None, batch_rows: int | None) -> Iterator[Table]:
-    """Yield the rows of a Parquet file; of a row group no more than a block of each column is in memory."""
+    """Yield the rows of a Parquet file; of a row group no more than a block of each column is in memory.
+
+    The columns of a row group that is not local are copied to local disk first, since reading them side by side jumps
+    about.
+    """
     parquet = require("pyarrow.parquet", extra="arrow", purpose="Reading Parquet")
     with seekable(stream) as file:
-        names = parquet.read_schema(file).names
+        footer = parquet.read_metadata(file)
+        names = footer.schema.to_arrow_schema().names
         chosen = names if columns is None else [name for name in columns if name in names]
-        block = max(_LEAST_BLOCK_BYTES, min(_BLOCK_BYTES, _BLOCKS_BYTES // max(1, len(chosen))))
-        opened = parquet.ParquetFile(file, buffer_size=block, pre_buffer=False)
         rows = batch_rows or default_batch_rows(4 * max(1, len(chosen)))
-        for batch in opened.iter_batches(batch_size=rows, columns=chosen, use_threads=False):
-            yield as_table(batch)
+        block = max(_LEAST_BLOCK_BYTES, min(_BLOCK_BYTES, _BLOCKS_BYTES // max(1, len(chosen))))
+        for group in range(footer.num_row_groups):
+            ranges = _chunk_ranges(footer.row_group(group), set(chosen))
+            with nullcontext(file) if is_local(file) else local_ranges(file, ranges) as near:
+                opened = parquet.ParquetFile(near, metadata=footer, buffer_size=block, pre_buffer=False)
+                batches = opened.iter_batches(rows, row_groups=[group], columns=chosen, use_threads=False)
+                yield from map(as_table, batches)
+
+
+def _chunk_ranges(row_group: Any, chosen: set[str]) -> Iterator[tuple[int, int]]:
+    """Yield where the chosen columns of a row group begin and end in the file."""
+    for chunk in map(row_group.column, range(row_group.num_columns)):
+        path = chunk.path_in_schema
+        if path in chosen or path.split(".")[0] in chosen:
+            start = chunk.data_page_offset
+            if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+                start = min(start, chunk.dictionary_page_offset)
+            yield start, start + chunk.total_compressed_size
 
 
 def ipc_tables(stream: Any, columns: Sequence[str] | None) -> Iterator[Table]:

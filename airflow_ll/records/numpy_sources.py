@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 import zipfile
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +11,7 @@ import numpy as np
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.records.batches import default_batch_rows
+from airflow_ll.records.local_copies import local
 from airflow_ll.records.tables import Table
 
 if TYPE_CHECKING:
@@ -66,7 +64,7 @@ class NpyReader:
     def batches(self, rows: int) -> Iterator[NDArray[Any]]:
         """Yield the array in parts of at most ``rows`` entries of the first axis."""
         if self.by_columns:
-            with seekable(self._stream) as stream:
+            with local(self._stream) as stream:
                 yield from self._strips(stream, rows)
             return
         for first in range(0, self.shape[0], rows):
@@ -91,7 +89,7 @@ def npy_tables(stream: Any, batch_rows: int | None) -> Iterator[Table]:
 
 def npz_tables(stream: Any, batch_rows: int | None) -> Iterator[Table]:
     """Yield the rows of a .npz: the arrays ``features`` and perhaps ``labels``, or scipy's sparse matrix."""
-    with seekable(stream) as file, zipfile.ZipFile(file) as archive:
+    with local(stream) as file, zipfile.ZipFile(file) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
         if {"format", "shape", "data"} <= names:
             yield from _sparse_tables(archive, file, batch_rows)
@@ -196,16 +194,3 @@ def fill_from(stream: Any, target: NDArray[Any]) -> None:
         if not count:
             raise DataError(f"The file ends {len(view) - done} bytes too early: it is not complete.")
         done += count
-
-
-@contextmanager
-def seekable(stream: Any) -> Iterator[Any]:
-    """Give ``stream`` itself, or the rest of it on local disk when it cannot seek quickly."""
-    can_seek = getattr(stream, "seekable", None)
-    if can_seek is not None and can_seek() and not isinstance(stream, zipfile.ZipExtFile):
-        yield stream
-        return
-    with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(stream, copy, _COPY_BYTES)
-        copy.seek(0)
-        yield copy
