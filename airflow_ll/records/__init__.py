@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_ll.records.decoder import RecordBatch, iter_records, read_records
     from airflow_ll.records.dense_encoder import DenseEncoder
     from airflow_ll.records.encoder import encode_records, write_records
+    from airflow_ll.records.fitting import fit_schema
     from airflow_ll.records.matrices import as_matrix
     from airflow_ll.records.record_sets import (
         RecordSet,
@@ -46,6 +47,7 @@ _EXPORTS = {
     "check_labels": "checks",
     "default_mini_batch_size": "record_sets",
     "encode_records": "encoder",
+    "fit_schema": "fitting",
     "iter_records": "decoder",
     "manifest_body": "record_sets",
     "parse_manifest": "record_sets",
@@ -75,6 +77,7 @@ __all__ = [
     "check_labels",
     "default_mini_batch_size",
     "encode_records",
+    "fit_schema",
     "iter_records",
     "manifest_body",
     "parse_manifest",

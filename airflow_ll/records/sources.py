@@ -6,7 +6,7 @@ Whatever the size of the source, no more than a batch or two of it is in memory.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -114,7 +114,7 @@ def read_tables(
     columns: Sequence[str] | None = None,
     categorical: Sequence[str] = (),
     batch_rows: int | None = None,
-) -> Iterator[Table]:
+) -> Generator[Table]:
     """Read ``source`` as tables of named columns that are not yet numbers, as ``FeatureSchema.fit`` takes them.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.records import Column, FeatureSchema, read_batches, read_tables
+from airflow_ll.records import Column, FeatureSchema, fit_schema, read_batches, read_tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FRAME = pd.DataFrame(
     {
@@ -79,6 +82,19 @@ def test_the_schema_does_not_depend_on_the_kind_of_source_its_order_or_its_batch
     assert schema.checksum == SCHEMA.checksum
     encoded = np.concatenate([SCHEMA.encode(table) for table in tables()])
     assert np.array_equal(np.sort(encoded, axis=0), np.sort(np.array(ENCODED), axis=0), equal_nan=True)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_fitting_a_source_equals_fitting_all_its_tables(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    frame = pd.concat([FRAME, FRAME.assign(carrier="ZZ", month=4)] * 3)
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path, row_group_size=4)
+    for options in ({"categorical": ["month", "carrier"]}, {"exclude": ["month"]}, {"columns": ["distance"]}):
+        known: Any = {"label_column": "late", "unseen": "ignore", **options}
+        tables = read_tables(path, categorical=known.get("categorical", ()))
+        assert fit_schema(lambda: path, **known) == FeatureSchema.fit(tables, **known)
+    with pytest.raises(DataError, match="more than 2 categories"):
+        fit_schema(lambda: path, max_categories=2)
 
 
 def test_json_round_trip_and_checksum() -> None:
