@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 _VERB = re.compile("^(Create|Describe|Update|Delete|Stop|List)")
 _MAX_BODY = 32 << 20
 _INVOCATIONS = 64
+_FROM_A_PAGE = "The embedded runtime does not check who calls it, so it refuses requests of web pages (Origin header)."
 _TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs", "GraniteServiceVersion20100801": "monitoring"}
 
 
@@ -84,7 +85,7 @@ class RuntimeApp:
             return
         request = Request(scope, receive)
         service, target = _address(request)
-        call = _Call(service, quote(target) or request.method, "-" if target else quote(request.url.path))
+        call = _Call(service, quote(target) or request.method, "-" if target else quote(request.scope["path"]))
         status = 500
 
         async def watched(message: Message) -> None:
@@ -94,7 +95,10 @@ class RuntimeApp:
             await send(message)
 
         try:
-            app = self._s3 if service == "s3" else await self._answer(call, request, service, target)
+            if "origin" in request.headers:
+                app: ASGIApp = Response(_FROM_A_PAGE, 403, media_type="text/plain")
+            else:
+                app = self._s3 if service == "s3" else await self._answer(call, request, service, target)
             await app(scope, receive, watched)
         except ClientDisconnect:
             status = 499
@@ -117,7 +121,7 @@ class RuntimeApp:
         except ClientDisconnect:
             raise
         except Exception:
-            _log.exception("%s %s", service, target or request.url.path)
+            _log.exception("%s %s", service, target or request.scope["path"])
             failure = InternalFailureError("The embedded runtime failed; its runtime.log says how.")
             answer = protocol.encode_error(failure, rest=rest)
         return Response(answer.body, answer.status, answer.headers)
@@ -148,7 +152,7 @@ class RuntimeApp:
 
     def _invoke(self, call: _Call, request: Request, body: bytes) -> protocol.Answer:
         """Answer SageMaker Runtime."""
-        path, headers = request.url.path, request.headers
+        path, headers = request.scope["path"], request.headers
         try:
             operation, arguments = protocol.decode_rest_request(
                 "sagemaker-runtime", request.method, path, headers, body
@@ -164,9 +168,9 @@ class RuntimeApp:
 def _address(request: Request) -> tuple[str, str]:
     """Return the service of a request and the operation in its target header, "" when it has none."""
     prefix, _, operation = request.headers.get("x-amz-target", "").partition(".")
-    service = protocol.signed_service(request.headers, request.url.query)
+    service = protocol.signed_service(request.headers, request.scope["query_string"].decode("latin-1"))
     if service is None:
-        invoked = request.url.path.startswith("/endpoints/") and request.url.path.endswith("/invocations")
+        invoked = request.scope["path"].startswith("/endpoints/") and request.scope["path"].endswith("/invocations")
         service = _TARGETS.get(prefix, "sagemaker" if invoked else "s3")
     return service, operation
 

@@ -68,7 +68,7 @@ def signed_service(headers: Mapping[str, str], query: str) -> str | None:
     """Return the service in the SigV4 scope of a request (header or presigned), ``None`` when it is unsigned."""
     credential = headers.get("authorization", "")
     if not credential and "X-Amz-Credential=" in query:
-        credential = f"Credential={parse_qs(query)['X-Amz-Credential'][0]}"
+        credential = f"Credential={parse_qs(query).get('X-Amz-Credential', [''])[0]}"
     match = _CREDENTIAL.search(credential)
     return match[1] if match else None
 

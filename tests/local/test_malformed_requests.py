@@ -138,6 +138,42 @@ def test_a_body_beyond_the_limit_is_refused(runtime: Runtime) -> None:
     assert "more than the" in answer["message"]
 
 
+def test_the_pages_of_a_browser_reach_nothing(data_runtime: Runtime) -> None:
+    s3 = data_runtime.client("s3")
+    s3.put_object(Bucket="data", Key="precious", Body=b"x")
+    connection = http.client.HTTPConnection(data_runtime.url.removeprefix("http://"), timeout=30)
+    body = b"<Delete><Object><Key>precious</Key></Object></Delete>"
+    try:  # such a request asks no one before: it has no header that a page may not send
+        connection.request(
+            "POST", "/data?delete", body, {"Origin": "https://example.com", "Content-Type": "text/plain"}
+        )
+        assert connection.getresponse().status == 403
+    finally:
+        connection.close()
+
+    assert s3.get_object(Bucket="data", Key="precious")["Body"].read() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("path", "host"),
+    [("/data/a?X-Amz-Credential=", "localhost"), ("/data/a?x=X-Amz-Credential=", "localhost"), ("/data/a", "[")],
+)
+def test_an_odd_address_is_not_a_fault(data_runtime: Runtime, path: str, host: str) -> None:
+    connection = http.client.HTTPConnection(data_runtime.url.removeprefix("http://"), timeout=30)
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        assert connection.getresponse().status in (404, 501)
+    finally:
+        connection.close()
+
+
+def test_the_access_log_names_the_whole_key(data_runtime: Runtime) -> None:
+    data_runtime.client("s3").put_object(Bucket="data", Key="logged/a?b#c d\n", Body=b"x")
+    lines = (data_runtime.data_dir / "access.log").read_text().splitlines()
+
+    assert any(line.split()[1:5] == ["s3", "PUT", "/data/logged/a%3Fb%23c%20d%0A", "200"] for line in lines)
+
+
 TEXT = st.text(max_size=8) | st.sampled_from(["trained", "data", "s3://data/train/", ROLE, IMAGE, "File", "é", "\0"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
