@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.hooks.row_sources import count_rows
 from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE
 from airflow_ll.hooks.storage import ObjectSettings
 from airflow_ll.hooks.uploading import Attempt, Rows, Target, Upload
@@ -25,6 +26,7 @@ from airflow_ll.records import (
     split_rows,
 )
 from airflow_ll.records.checks import valid_rows
+from airflow_ll.records.schema import Column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,9 +37,10 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.row_sources import Source
     from airflow_ll.records.batches import Batch
 
-__all__ = ["Conversion", "RowOptions", "convert", "schema_from", "split_from"]
+__all__ = ["Conversion", "RowOptions", "convert", "run_pipeline", "schema_from", "split_from"]
 
 _SHUFFLED = "train"  # the channel in which the order of the rows matters
+_NAMED = ("csv", "parquet", "arrow")
 _ENCODING = 1  # raised when the same rows become other bytes
 
 
@@ -122,7 +125,6 @@ class Conversion:
             split=self.rows.split is not None,
             instance_count=self.instance_count,
             shard_size=self.target_shard_size,
-            total_rows=None,
             distribution=self.distribution,
             settings=self.settings,
         )
@@ -138,8 +140,15 @@ def convert(hook: LinearLearnerHook, conversion: Conversion) -> list[Upload]:
     there = attempt.complete(conversion.rows.channel)
     if there:
         return there
-    pipeline = Pipeline(conversion.source, conversion.rows)
-    return attempt.run(pipeline.run, pipeline.schema)
+    return run_pipeline(attempt, conversion)
+
+
+def run_pipeline(attempt: Attempt, conversion: Conversion) -> list[Upload]:
+    """Upload the rows of a conversion in this attempt."""
+    rows = conversion.rows
+    attempt.expect(count_rows(conversion.source), all_of_one=rows.split is None and rows.on_invalid != "drop")
+    pipeline = Pipeline(conversion.source, rows)
+    return attempt.run(pipeline.run, pipeline.schema or pipeline.described())
 
 
 class Pipeline:
@@ -210,6 +219,18 @@ class Pipeline:
                 **labels,
             )
         )
+
+    def described(self) -> FeatureSchema | None:
+        """Return the schema of columns that have names and are numbers as they are; None when they have no names."""
+        options, names = self.options, self.options.columns
+        if names is None and self.source.format in _NAMED:
+            table = next(read_tables(self.source.open(), format=self.source.format), None)
+            apart = {options.label_column, *(options.split.key_columns if options.split else ())}
+            names = [name for name in (table.names if table else ()) if name not in apart]
+        if not names or not all(isinstance(name, str) for name in names):
+            return None
+        label = options.label_column if isinstance(options.label_column, str) else None
+        return FeatureSchema(tuple(Column(str(name), "number") for name in names), label_column=label)
 
     def _fit(self) -> FeatureSchema:
         """Learn the vocabularies, which takes a pass over the source of its own."""

@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.hooks.conversion import Pipeline
+from airflow_ll.hooks.conversion import run_pipeline
 from airflow_ll.hooks.folders import FACTS_NAME, SCHEMA_NAME, Folder, Uploads, has_shards, total_digest
 from airflow_ll.hooks.storage import ObjectSettings, Storage
 from airflow_ll.hooks.uploading import Attempt, Upload
@@ -43,8 +43,7 @@ def write_part(hook: LinearLearnerHook, conversion: Conversion, index: int) -> d
     """
     attempt = _PartAttempt(hook, conversion.target(hook), index)
     channel = conversion.rows.channel
-    pipeline = Pipeline(conversion.source, conversion.rows)
-    upload = (attempt.complete(channel) or attempt.run(pipeline.run, pipeline.schema))[0]
+    upload = (attempt.complete(channel) or run_pipeline(attempt, conversion))[0]
     facts = upload.to_dict()
     names = ("num_records", "feature_dim", "shards", "bytes", "dropped", "sha256", "schema_checksum", "adopted")
     return {"record_set": attempt.storage.uri, "part": attempt.part, **{name: facts[name] for name in names}}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.extras import require
 from airflow_ll.hooks.linear_learner import split_s3_uri
 from airflow_ll.hooks.s3_files import open_object
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.records.sources import Format
 
-__all__ = ["FORMATS", "Source", "data_source", "sql_source"]
+__all__ = ["FORMATS", "Source", "count_rows", "data_source", "sql_source"]
 
 #: The formats of files, by the end of their names.
 FORMATS: Final[Mapping[str, Format]] = {
@@ -102,6 +103,23 @@ def sql_source(sql: str, conn_id: str | None, parameters: Any = None, *, chunk_r
         return iter(database.get_df_by_chunks(sql, parameters=parameters, chunksize=chunk_rows))
 
     return Source({"sql": sql, "conn_id": conn_id, "parameters": parameters}, False, frames)
+
+
+def count_rows(source: Source) -> int | None:
+    """Return the number of rows when the source says it unread: in Parquet's footers, at the head of an ``.npy``."""
+    if source.format == "parquet":
+        parquet = require("pyarrow.parquet", extra="arrow", purpose="Reading Parquet")
+        return sum(int(parquet.ParquetFile(stream).metadata.num_rows) for stream in source.open())
+    if source.format == "npy":
+        return sum(_npy_rows(stream) for stream in source.open())
+    return None
+
+
+def _npy_rows(stream: Any) -> int:
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape = header(stream)[0]
+    return int(shape[0]) if shape else 0
 
 
 def _in_memory(data: Any) -> Source:

@@ -95,7 +95,6 @@ class Target:
     :param split: whether each channel is a folder of its own.
     :param instance_count: number of equal shards; None cuts by ``shard_size``.
     :param total_rows: of the only channel, when it is known beforehand.
-    :param expected_rows: of the source, for the log.
     """
 
     root: str
@@ -107,7 +106,6 @@ class Target:
     instance_count: int | None = None
     shard_size: int = DEFAULT_SHARD_SIZE
     total_rows: int | None = None
-    expected_rows: int | None = None
     distribution: str = "ShardedByS3Key"
     settings: ObjectSettings = field(default_factory=ObjectSettings)
 
@@ -152,7 +150,7 @@ class Attempt:
         manifests = [key for key in self.present if self.may_name_ours(key)]
         self.uploads = Uploads(self.storage, self.present, manifests)
         self._channels: dict[str, _Channel] = {}
-        self._progress = Progress(hook.log, target.expected_rows or target.total_rows)
+        self._progress = Progress(hook.log, target.total_rows)
 
     # -- what a folder is --------------------------------------------------------------------------
 
@@ -198,6 +196,15 @@ class Attempt:
         """Whether the facts are of this attempt's data, and the folder has all of their shards."""
         same = facts is not None and facts["fingerprint"] == self.target.fingerprint
         return same and facts is not None and has_shards(facts, path, self.present)
+
+    def expect(self, rows: int | None, *, all_of_one: bool) -> None:
+        """Say how many rows will come, for the log.
+
+        :param all_of_one: whether all of them go to one channel, so that they can be dealt to its shards as they come.
+        """
+        self._progress = Progress(self.hook.log, rows)
+        if all_of_one:
+            self.target = replace(self.target, total_rows=rows)
 
     # -- the sequence ------------------------------------------------------------------------------
 

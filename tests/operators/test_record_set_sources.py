@@ -187,6 +187,18 @@ def test_a_split_gives_one_result_a_channel_and_only_training_rows_are_shuffled(
     assert list(train) != sorted(train)
 
 
+def test_columns_with_names_are_kept_as_a_schema_though_none_is_categorical(tmp_path: Path, location: str) -> None:
+    FRAME.drop(columns="colour").to_parquet(tmp_path / "rows.parquet", index=False)
+    first = convert(location, features=str(tmp_path / "rows.parquet"), label_column="late", instance_count=3)
+    shuffled = FRAME[["colour", "size", "id"]]
+    shuffled.to_csv(tmp_path / "scoring.csv", index=False)
+    second = convert(location, features=str(tmp_path / "scoring.csv"), schema=first)
+
+    assert first["shards"] == 3
+    assert second["schema_checksum"] == first["schema_checksum"] is not None
+    np.testing.assert_array_equal(rows(second)[0], rows(first)[0])
+
+
 def test_a_number_of_shards_gets_equal_shares_though_rows_are_counted_only_at_the_end(
     tmp_path: Path, location: str
 ) -> None:
