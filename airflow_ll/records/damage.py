@@ -9,7 +9,7 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_ll.exceptions import DataError
+from airflow_ll.exceptions import DataError, LinearLearnerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def told_as_data_errors(what: str) -> Iterator[None]:
     """Raise a DataError where reading ``what`` fails because of its bytes; faults of disk and network stay theirs."""
     try:
         yield
-    except DataError:
+    except LinearLearnerError:
         raise
     except OSError as error:
         if error.errno is not None:

@@ -106,12 +106,22 @@ class Split:
 
     @classmethod
     def from_dict(cls, rule: Mapping[str, Any]) -> Split:
-        """Return the rule that ``to_dict`` described."""
-        if rule["kind"] == "fraction":
-            return cls.by_fraction(rule["fractions"], seed=rule["seed"])
-        if rule["kind"] == "hash":
-            return cls.by_hash(rule["fractions"], rule["key_columns"], seed=rule["seed"])
-        return cls.by_column(rule["key_columns"][0], rule["values"])
+        """Return the rule that ``to_dict`` described.
+
+        Raises
+        ------
+        DataError
+            It is no rule.
+        """
+        try:
+            if rule["kind"] == "fraction":
+                return cls.by_fraction(rule["fractions"], seed=rule["seed"])
+            if rule["kind"] == "hash":
+                return cls.by_hash(rule["fractions"], rule["key_columns"], seed=rule["seed"])
+            (column,) = rule["key_columns"]
+            return cls.by_column(column, rule["values"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"This is no rule of a split: {error!r} is wrong or missing.") from error
 
 
 def split_rows(batch: Batch, split: Split) -> dict[str, Batch]:

@@ -140,6 +140,7 @@ class TestSplits:
             (lambda: Split.by_fraction({}), "above 0"),
             (lambda: Split.by_fraction(SHARES, seed=-1), "seed"),
             (lambda: Split.by_hash(SHARES, []), "one key column or more"),
+            (lambda: Split.from_dict({"kind": "hash"}), "no rule of a split: KeyError"),
             (lambda: Split.by_column("m", {"a": [1], "b": ["1"]}), "'1' has more"),
         ],
     )
