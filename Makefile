@@ -78,9 +78,20 @@ $(SDK)/.installed: benchmarks/requirements-sdk.lock | $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(SDK)/bin/python --requirements benchmarks/requirements-sdk.lock
 	@touch $@
 
-bench: $(SDK)/.installed ## Run the benchmarks and write their result pages
+VW := .venvs/vw
+
+$(VW)/.installed: benchmarks/requirements-vw.lock | $(STAMP)
+	@echo "Setting up $(VW) (once) ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VW)
+	@$(BIN)/uv pip install --quiet --python $(VW)/bin/python --requirements benchmarks/requirements-vw.lock
+	@touch $@
+
+bench: $(SDK)/.installed $(VW)/.installed ## Run the benchmarks and write their result pages
 	@$(BIN)/python -m benchmarks.records
 	@$(BIN)/python -m benchmarks.learner_loop
+	@$(BIN)/python -m benchmarks.fidelity
+	@$(BIN)/python -m benchmarks.quality
+	@$(BIN)/python -m benchmarks.learner
 
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .
