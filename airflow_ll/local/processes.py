@@ -91,7 +91,8 @@ class Processes:
             process = subprocess.Popen(
                 [*_LEARNER, *arguments],
                 cwd=cwd,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                # One BLAS thread a process: jobs run side by side, and waiting threads cost more than they bring.
+                env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""Streams from elsewhere, as files on local disk: formats that jump about would ask S3 for the same bytes many times."""
+"""Streams from elsewhere as files on local disk: formats that jump about would ask S3 for the same bytes many times."""
 
 from __future__ import annotations
 
