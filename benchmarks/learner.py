@@ -214,8 +214,7 @@ def page(tables: Sequence[str], rounds: int) -> str:
     return f"""# Training 32 models
 
 Written by `python -m benchmarks.learner`. {os.cpu_count()} cores, Python {platform.python_version()}, numpy
-{version("numpy")}, scikit-learn {version("scikit-learn")}; the fastest of {rounds} runs of each, alternating, for the
-machine had other work meanwhile.
+{version("numpy")}, scikit-learn {version("scikit-learn")}; the fastest of {rounds} runs of each, alternating.
 
 Binary classifier, logistic loss, {EPOCHS} epochs without early stopping, float32; ours with batches of {BATCH:,}.
 The best model is the one with the least log loss on a validation channel; the chosen ones are compared on test rows.
