@@ -99,7 +99,10 @@ def _run_dag(dag: Any, data_dir: Path, served: runtime.Runtime, identity: RunIde
             ended = dag.test(run_after=identity.date, logical_date=identity.date, run_conf=identity.conf)
         except Exception as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise DemoError(f"Airflow could not run the DAG: {reason} (The log is {data_dir / 'demo.log'}.)") from error
+            remembered = " --conf '{}' forgets the params of this run." if identity.conf else ""
+            raise DemoError(
+                f"Airflow could not run the DAG: {reason} (The log is {data_dir / 'demo.log'}.){remembered}"
+            ) from error
     if str(ended.state) != "success":
         raise DemoError(_failure(failures, observer, data_dir))
 

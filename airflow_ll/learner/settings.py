@@ -26,7 +26,6 @@ _AUTO_LOSS = {
     "regressor": "squared_loss",
 }
 _UNSEEN_CLASS_WEIGHT = 1_000_000.0
-_CRITERION_ALIASES = {"f1": "f_beta", "cross_entropy_loss": "loss_function"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,6 @@ def resolve(hp: LinearLearnerHyperparameters, *, tuned: bool = False) -> Setting
     kind = str(hp.predictor_type)
     regressor, use_bias = kind == "regressor", bool(hp.use_bias)
     loss_name = _auto(hp.loss, _AUTO_LOSS[kind])
-    criterion = str(hp.binary_classifier_model_selection_criteria)
     return Settings(
         hyperparameters=hp,
         predictor_type=kind,
@@ -85,10 +83,10 @@ def resolve(hp: LinearLearnerHyperparameters, *, tuned: bool = False) -> Setting
         loss=build_loss(loss_name, hp),
         classes=int(hp.num_classes) if kind == "multiclass_classifier" else 1,
         criterion=Criterion(
-            _CRITERION_ALIASES.get(criterion, criterion),
+            str(hp.binary_classifier_model_selection_criteria),
             float(hp.target_recall),
             float(hp.target_precision),
-            1.0 if criterion == "f1" else float(hp.f_beta),
+            float(hp.f_beta),
         ),
         candidates=build_candidates(hp, tuned=tuned),
         normalize_data=_flag(hp.normalize_data, True),

@@ -127,12 +127,13 @@ class LinearLearnerTrainingOperator(LinearLearnerJobOperator):
         )
 
     def _settings(self) -> dict[str, Any]:
+        from airflow_ll.requests import channel_from_dict
         from airflow_ll.requests.images import image_uri
 
         records = self.records if isinstance(self.records, (list, tuple)) else [self.records]
         return {
             "hyperparameters": self._rendered_hyperparameters(),  # their faults are told before AWS is asked anything
-            "channels": [_channel(one) for one in records],
+            "channels": [channel_from_dict(one) if isinstance(one, dict) else one for one in records],
             "role": self.hook.role_arn(self.role),
             "output_path": self.hook.location(self.output_path, default=""),
             "image_uri": self.image_uri or image_uri(self.hook.region),
@@ -218,15 +219,3 @@ def _check_literals(hyperparameters: Any) -> None:
 
 def _is_template(value: Any) -> bool:
     return hasattr(value, "resolve") or (isinstance(value, str) and ("{{" in value or "{%" in value))
-
-
-def _channel(records: Any) -> Any:
-    """Return the channel that the result of a record set task, or a mapping of a channel's settings, stands for."""
-    from airflow_ll.records import RecordSet
-    from airflow_ll.requests import Channel
-
-    if not isinstance(records, dict):
-        return records
-    if "num_records" in records and "content_type" not in records:
-        return RecordSet.from_dict(records)
-    return specify(Channel, **records)

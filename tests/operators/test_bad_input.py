@@ -125,6 +125,25 @@ def test_a_missing_output_bucket_is_told_before_a_job_is_created(
     assert calls(aws, "CreateTrainingJob", dag_id.replace("_", "-")) == []
 
 
+def test_a_file_system_channel_reaches_the_service_which_here_has_no_file_systems(
+    aws: Runtime, dag_id: str, location: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    efs = {"file_system_id": "fs-0123456789abcdef0", "file_system_type": "EFS", "directory_path": "/rows"}
+    with DAG(dag_id) as dag:
+        LinearLearnerTrainingOperator(
+            task_id="train",
+            role=ROLE,
+            records=[{**efs, "num_records": 100, "feature_dim": 2}],
+            output_path=location,
+            hyperparameters={"predictor_type": "regressor"},
+            job_options={"subnets": ["subnet-0123456789abcdef0"], "security_group_ids": ["sg-0123456789abcdef0"]},
+        )
+    assert run_dag(dag).states == {"train": "failed"}
+    told = capsys.readouterr().out
+    assert "AWS refused CreateTrainingJob" in told
+    assert "does not support data sources other than S3DataSource" in told
+
+
 def test_an_unreachable_endpoint(
     aws: Runtime, dag_id: str, location: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
