@@ -68,7 +68,7 @@ def upload_training_data(runtime: Runtime) -> None:
     s3.put_object(Bucket="data", Key="train/part-0.pbr", Body=encode_records(*rows()))
 
 
-def wait_for(probe: Any, wanted: Any, seconds: float = 60) -> Any:
+def wait_for(probe: Any, wanted: Any, seconds: float = 120) -> Any:
     """Call ``probe`` until ``wanted`` accepts its answer, which is returned."""
     deadline = time.monotonic() + seconds
     while True:

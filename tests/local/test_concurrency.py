@@ -139,7 +139,7 @@ def test_a_terminated_runtime_leaves_no_half_trained_model(
     )
     wait_for(lambda: samples(runtime.client("cloudwatch"), "interrupted"), bool)  # a model could be saved by now
     runtime.process.send_signal(signal.SIGTERM)
-    assert runtime.process.wait(timeout=10) == 0
+    assert runtime.process.wait(timeout=30) == 0
 
     again = fresh_runtime()
     job = again.client("sagemaker").describe_training_job(TrainingJobName="interrupted")
@@ -167,7 +167,7 @@ def test_callers_that_wait_do_not_hold_up_the_end(tmp_path: Path) -> None:
             mute.accept()[0].close()  # the runtime asks for the model: nobody is answered before it is there
             assert runtime.client("sagemaker").list_models()["Models"] == []  # others are answered meanwhile
             runtime.process.send_signal(signal.SIGTERM)
-            assert runtime.process.wait(timeout=10) == 0
+            assert runtime.process.wait(timeout=30) == 0
         finally:
             runtime.process.kill()
             runtime.stop()

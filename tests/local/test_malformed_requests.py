@@ -172,7 +172,7 @@ def test_the_access_log_names_the_whole_key(data_runtime: Runtime) -> None:
     log = data_runtime.data_dir / "access.log"
 
     # the line follows the answer
-    wait_for(log.read_text, lambda text: " s3 PUT /data/logged/a%3Fb%23c%20d%0A 200 " in text, seconds=10)
+    wait_for(log.read_text, lambda text: " s3 PUT /data/logged/a%3Fb%23c%20d%0A 200 " in text)
 
 
 TEXT = st.text(max_size=8) | st.sampled_from(["trained", "data", "s3://data/train/", ROLE, IMAGE, "File", "é", "\0"])

@@ -154,11 +154,11 @@ def test_a_signal_ends_it_and_all_its_children(fresh_runtime: Callable[[], Runti
     runtime = fresh_runtime()
     upload_training_data(runtime)
     serve_and_train(runtime)
-    assert len(children(runtime.data_dir)) == 2
+    wait_for(lambda: children(runtime.data_dir), lambda pids: len(pids) == 2)  # Training begins before its process
 
     runtime.process.send_signal(number)
 
-    assert runtime.process.wait(timeout=10) == 0
+    assert runtime.process.wait(timeout=30) == 0
     assert children(runtime.data_dir) == []
     assert (runtime.data_dir / "runtime.log").read_text() == ""
 
