@@ -50,8 +50,8 @@ def test_endpoints_and_transform_jobs(fresh_runtime: Callable[[], Runtime]) -> N
     runtime.client("s3").put_object(Bucket="data", Key="new/rows.csv", Body=b"1,2,3,4,5\n")
     sagemaker.create_transform_job(**transform_request("scores"))
     sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName="scores", WaiterConfig=SOON)
-    variant = {"VariantName": "AllTraffic", "ModelName": "scorer"}
-    variant |= {"InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    size = {"InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    variant = {"VariantName": "AllTraffic", "ModelName": "scorer", **size}
     sagemaker.create_endpoint_config(EndpointConfigName="scorer", ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName="scorer", EndpointConfigName="scorer")
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="scorer", WaiterConfig=SOON)
