@@ -16,6 +16,7 @@ def main() -> int:
     """Run the demo; what went wrong is one sentence on stderr."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is stopped
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
     try:
         if arguments.mode == "up":
             from demo.up import up
