@@ -31,15 +31,15 @@ class JobHandle:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._child: Child | None = None
+        self._children: list[Child] = []
         self.reason: str | None = None
 
     def stop(self, reason: str) -> None:
-        """Ask the job to stop, and its process to end; the first reason counts."""
+        """Ask the job to stop, and its processes to end; the first reason counts."""
         with self._lock:
             self.reason = self.reason or reason
-            child = self._child
-        if child is not None:
+            children = list(self._children)
+        for child in children:
             threading.Thread(target=child.end, args=(_GRACE_SECONDS,), daemon=True).start()
 
     def check(self) -> None:
@@ -48,16 +48,16 @@ class JobHandle:
             raise StopJobError(self.reason)
 
     def attach(self, child: Child) -> None:
-        """Name the process that does the job's work now."""
+        """Name a process that does the job's work now."""
         with self._lock:
-            self._child = child
+            self._children.append(child)
         if self.reason is not None:
             self.stop(self.reason)
 
     def detach(self) -> None:
-        """Note that the process has ended."""
+        """Note that its processes have ended."""
         with self._lock:
-            self._child = None
+            self._children.clear()
 
 
 class JobPool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["create", "create_endpoint_config", "model_data"]
+__all__ = ["create", "create_endpoint_config", "model_data", "serving_container"]
 
 _CONFIG_UNSUPPORTED = ("AsyncInferenceConfig", "DataCaptureConfig", "ExplainerConfig", "ShadowProductionVariants")
 
@@ -25,7 +25,7 @@ def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     """Answer CreateModel."""
     if "ExecutionRoleArn" not in request:
         refuse([missing("executionRoleArn")])
-    container = _container(request)
+    container = serving_container(request)
     if "Image" not in container:
         refuse([missing("primaryContainer.image")])
     s3_data.check_image(container["Image"])
@@ -43,7 +43,7 @@ def model_data(model: dict[str, Any]) -> str:
 
     :raises ValidationError: the model has none, or has it in a form that cannot be served here.
     """
-    container = _container(model)
+    container = serving_container(model)
     source = container.get("ModelDataSource", {}).get("S3DataSource")
     if source is not None:
         if (source["S3DataType"], source["CompressionType"]) != ("S3Object", "Gzip"):
@@ -54,7 +54,11 @@ def model_data(model: dict[str, Any]) -> str:
     return str(container["ModelDataUrl"])
 
 
-def _container(model: dict[str, Any]) -> dict[str, Any]:
+def serving_container(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the one container of a model.
+
+    :raises ValidationError: it has none, or several.
+    """
     containers = model.get("Containers", [])
     if "PrimaryContainer" in model:
         containers = [model["PrimaryContainer"], *containers]

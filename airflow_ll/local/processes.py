@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from airflow_ll.local import watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Child", "Processes", "kill_leftovers"]
 
@@ -83,8 +83,8 @@ class Processes:
             start_new_session=True,
         )
 
-    def start(self, arguments: Sequence[str], cwd: Path) -> Child:
-        """Start ``airflow-ll ARGUMENTS``; its standard error goes the way of its output."""
+    def start(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None) -> Child:
+        """Start ``airflow-ll ARGUMENTS`` with ``environment`` over ours; its errors go the way of its output."""
         with self._lock:
             if self._closed:
                 raise InterruptedError("the runtime is shutting down")
@@ -92,7 +92,7 @@ class Processes:
                 [*_LEARNER, *arguments],
                 cwd=cwd,
                 # One BLAS thread a process: jobs run side by side, and waiting threads cost more than they bring.
-                env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONUNBUFFERED": "1"},
+                env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -10,13 +10,13 @@ import urllib3
 from airflow_ll.local import s3_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from airflow_ll.local.jobs import JobHandle
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["ContainerError", "ServingProcess", "fetch_model"]
+__all__ = ["ContainerError", "ServingProcess", "container_environment", "fetch_model"]
 
 _START_SECONDS = 60
 _INVOCATION_SECONDS = 60
@@ -37,17 +37,33 @@ def fetch_model(runtime: Runtime, uri: str, root: Path) -> None:
         part.rename(model)
 
 
+def container_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a container's Environment that reach the process which stands for the container.
+
+    Those of SageMaker's containers, SAGEMAKER_*, are all that a LinearLearner container could know. Others are kept
+    and shown but not set: a PYTHONPATH or LD_PRELOAD would run a client's code outside of any container.
+    """
+    return {name: value for name, value in given.items() if name.startswith("SAGEMAKER_")}
+
+
 class ServingProcess:
     """``airflow-ll serve`` over a tree with a model; its output goes to ``on_lines``."""
 
     def __init__(
-        self, runtime: Runtime, root: Path, on_lines: Callable[[list[str]], None], handle: JobHandle | None = None
+        self,
+        runtime: Runtime,
+        root: Path,
+        on_lines: Callable[[list[str]], None],
+        handle: JobHandle | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._processes, self._on_lines = runtime.processes, on_lines
         self._ready = threading.Event()
         self._url = ""
         self._pool = urllib3.PoolManager(maxsize=16, retries=False)
-        self._child = runtime.processes.start(["serve", "--root", str(root), "--port", "0"], root)
+        self._child = runtime.processes.start(
+            ["serve", "--root", str(root), "--port", "0"], root, container_environment(environment or {})
+        )
         if handle is not None:
             handle.attach(self._child)
         threading.Thread(target=self._read, name=f"serving-{self._child.pid}", daemon=True).start()
@@ -72,28 +88,38 @@ class ServingProcess:
         except urllib3.exceptions.HTTPError:
             return 0
 
+    def max_concurrent_transforms(self) -> int:
+        """Return how many requests at a time the container wants from a transform job, 1 when it does not say."""
+        try:
+            answer = self._pool.request("GET", f"{self._url}/execution-parameters", timeout=_START_SECONDS)
+            return int(answer.json()["MaxConcurrentTransforms"])
+        except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+            return 1
+
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._child.alive()
 
-    def invoke(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
+    def invoke(
+        self, body: bytes, headers: dict[str, str], seconds: float = _INVOCATION_SECONDS
+    ) -> tuple[int, bytes, str]:
         """Return the status, body and content type of ``POST /invocations``.
 
         :raises ContainerError: the process does not answer.
         """
         try:
             try:
-                answer = self._post(body, headers)
+                answer = self._post(body, headers, seconds)
             except urllib3.exceptions.ProtocolError:  # it closed the idle connection just now
-                answer = self._post(body, headers)
+                answer = self._post(body, headers, seconds)
         except urllib3.exceptions.HTTPError as error:
             raise ContainerError(str(error)) from error
         return answer.status, answer.data, answer.headers.get("content-type", "application/octet-stream")
 
-    def _post(self, body: bytes, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    def _post(self, body: bytes, headers: dict[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
         url = f"{self._url}/invocations"
-        return self._pool.request("POST", url, body=body, headers=headers, timeout=_INVOCATION_SECONDS)
+        return self._pool.request("POST", url, body=body, headers=headers, timeout=seconds)
 
     def stop(self) -> None:
         """End the process."""

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
+import os
 import shutil
-import struct
 import time
 import uuid
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_ll.local import s3_data
+from airflow_ll.local.capture import capture_transform
+from airflow_ll.local.data_processing import DataProcessing
 from airflow_ll.local.jobs import StopJobError
 from airflow_ll.local.resources import TRANSFORM_JOB
 from airflow_ll.local.serving import ContainerError, ServingProcess, fetch_model
+from airflow_ll.local.transform_records import batches, records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
 
     from airflow_ll.local.jobs import JobHandle
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["LOG_GROUP", "batches", "end", "mark_stopping", "records", "recover", "submit"]
+__all__ = ["LOG_GROUP", "end", "mark_stopping", "recover", "submit"]
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 
@@ -28,8 +37,8 @@ _log = logging.getLogger(__name__)
 
 _DEFAULT_PAYLOAD_MB = 6
 _MAX_REASON = 1024
-_RECORD_IO = struct.Struct("<II")
-_RECORD_IO_MAGIC = 0xCED7230A
+_INVOCATION_SECONDS = 600
+_RETRIES = 3
 
 
 def submit(runtime: Runtime, name: str) -> None:
@@ -72,44 +81,14 @@ def _move(runtime: Runtime, name: str, states: tuple[str, ...], **members: Any) 
     return runtime.store.update(TRANSFORM_JOB.key, name, TRANSFORM_JOB.status_member, change) is not None
 
 
-def records(source: BinaryIO, split_type: str) -> Iterator[bytes]:
-    """Yield the records of an input object: lines, RecordIO frames, or the whole of it.
+@dataclass(frozen=True)
+class _Instance:
+    """One instance of a job: its serving process, and the threads that send requests to it."""
 
-    :raises CustomerDataError: it is not RecordIO.
-    """
-    if split_type == "Line":
-        for line in source:
-            yield line if line.endswith(b"\n") else line + b"\n"
-    elif split_type == "RecordIO":
-        while header := source.read(_RECORD_IO.size):
-            magic, length = _RECORD_IO.unpack(header) if len(header) == _RECORD_IO.size else (0, 0)
-            body = source.read(length + -length % 4)
-            if magic != _RECORD_IO_MAGIC or len(body) < length:
-                raise s3_data.CustomerDataError(f"the data before offset {source.tell()} is not RecordIO")
-            yield header + body
-    else:
-        yield source.read()
-
-
-def batches(items: Iterable[bytes], *, single: bool, max_bytes: int) -> Iterator[bytes]:
-    """Group records into request bodies of at most ``max_bytes``, or one record each when ``single``.
-
-    :raises CustomerDataError: one record alone is larger.
-    """
-    waiting: list[bytes] = []
-    size = 0
-    for item in items:
-        if len(item) > max_bytes:
-            raise s3_data.CustomerDataError(
-                f"a record of {len(item)} bytes is larger than MaxPayloadInMB ({max_bytes >> 20} MB)"
-            )
-        if waiting and (single or size + len(item) > max_bytes):
-            yield b"".join(waiting)
-            waiting, size = [], 0
-        waiting.append(item)
-        size += len(item)
-    if waiting:
-        yield b"".join(waiting)
+    process: ServingProcess
+    senders: ThreadPoolExecutor
+    concurrency: int
+    folder: Path
 
 
 class _TransformRun:
@@ -123,7 +102,8 @@ class _TransformRun:
         data, output = self._job["TransformInput"], self._job["TransformOutput"]
         headers = {"Content-Type": data.get("ContentType"), "Accept": output.get("Accept")}
         self._headers = {key: value for key, value in headers.items() if value}
-        self._assemble_lines = output.get("AssembleWith") == "Line"
+        self._started = dt.datetime.now(dt.UTC)
+        self._processing = DataProcessing.of(self._job, self._started.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     def run(self) -> None:
         """Run the job; whatever happens, it ends in a final state (unless the runtime itself is closing)."""
@@ -144,50 +124,120 @@ class _TransformRun:
 
     def _transform(self) -> None:
         self._handle.check()
-        if not _move(self._runtime, self._name, ("InProgress",), TransformStartTime=time.time()):
+        if not _move(self._runtime, self._name, ("InProgress",), TransformStartTime=self._started.timestamp()):
             raise StopJobError
         shutil.rmtree(self._root, ignore_errors=True)
         fetch_model(self._runtime, self._job["_ModelData"], self._root)
         items = s3_data.objects(self._runtime, self._job["TransformInput"]["DataSource"]["S3DataSource"])
-        process = ServingProcess(self._runtime, self._root, self._write_log, self._handle)
-        try:
-            for item in items:
-                self._object(item, process.invoke)
-        finally:
-            process.stop()
+        count = min(self._job["TransformResources"]["InstanceCount"], len(items), os.cpu_count() or 1)
+        with ThreadPoolExecutor(count, "transform") as instances:
+            shares = [instances.submit(self._instance, number, items[number::count]) for number in range(count)]
+        failures = [failure for share in shares for failure in share.result()]
         self._handle.check()
+        if failures:
+            raise failures[0]
+        capture_transform(self._runtime, self._job, items, self._started)
         end(self._runtime, self._name, "Completed")
 
-    def _object(self, item: s3_data.S3Object, invoke: Callable[..., tuple[int, bytes, str]]) -> None:
+    def _instance(self, number: int, items: list[s3_data.S3Object]) -> list[s3_data.CustomerDataError]:
+        """Score the objects of one instance and return what those that cannot be scored failed with."""
+        failures = []
+        process = ServingProcess(self._runtime, self._root, self._write_log, self._handle, self._environment())
+        try:
+            concurrency = self._job.get("MaxConcurrentTransforms") or process.max_concurrent_transforms()
+            with ThreadPoolExecutor(concurrency, "transform") as senders:
+                instance = _Instance(process, senders, concurrency, self._root / str(number))
+                for item in items:
+                    try:
+                        self._object(item, instance)
+                    except s3_data.CustomerDataError as error:
+                        failures.append(error)
+        finally:
+            process.stop()
+        return failures
+
+    def _environment(self) -> dict[str, str]:
+        """Return what the service tells a container of a transform job about it, and what the request adds."""
+        settings = {
+            "SAGEMAKER_BATCH": "true",
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(self._job.get("MaxPayloadInMB", _DEFAULT_PAYLOAD_MB)),
+            "SAGEMAKER_BATCH_STRATEGY": self._job.get("BatchStrategy", "MultiRecord"),
+        }
+        return {**settings, **self._job.get("_Environment", {}), **self._job.get("Environment", {})}
+
+    def _object(self, item: s3_data.S3Object, instance: _Instance) -> None:
         """Score one input object into ``<output path>/<its name>.out``."""
+        self._handle.check()
         data = self._job["TransformInput"]
-        source = s3_data.fetch(
-            self._runtime, item, self._root / "input", gzipped=data.get("CompressionType", "None") == "Gzip"
-        )
-        target = self._root / "part.out"
-        max_bytes = self._job.get("MaxPayloadInMB", _DEFAULT_PAYLOAD_MB) << 20
-        single = self._job.get("BatchStrategy") == "SingleRecord"
+        gzipped = data.get("CompressionType", "None") == "Gzip"
+        source = s3_data.fetch(self._runtime, item, instance.folder / "input", gzipped=gzipped)
+        target = instance.folder / "part.out"
+        lines = self._job["TransformOutput"].get("AssembleWith") == "Line"
         with source.open("rb") as opened, target.open("wb") as out:
-            parts = records(opened, data.get("SplitType", "None"))
-            for body in batches(parts, single=single, max_bytes=max_bytes):
-                self._handle.check()
-                status, answer, _ = invoke(body, self._headers)
-                if status != 200:
-                    raise self._refused(item, status, answer)
-                out.write(answer.rstrip(b"\n") + b"\n" if self._assemble_lines else answer)
+            for stored in self._scored(item, self._bodies(opened), instance):
+                out.write(stored.rstrip(b"\n") + b"\n" if lines else stored)
         bucket, prefix = s3_data.split(self._job["TransformOutput"]["S3OutputPath"])
         key = "/".join(part for part in (prefix.strip("/"), f"{item.name}.out") if part)
         self._handle.check()
         s3_data.upload(self._runtime, target, bucket, key)
         source.unlink()
 
-    def _refused(self, item: s3_data.S3Object, status: int, answer: bytes) -> s3_data.CustomerDataError:
-        """Write the container's refusal into the log as the service does, and return the job's error."""
+    def _bodies(self, opened: BinaryIO) -> Iterator[bytes]:
+        """Yield the batches of an input object."""
+        single = self._job.get("BatchStrategy") == "SingleRecord"
+        max_bytes = self._job.get("MaxPayloadInMB", _DEFAULT_PAYLOAD_MB) << 20
+        split_type = self._job["TransformInput"].get("SplitType", "None")
+        return batches(records(opened, split_type, single=single), single=single, max_bytes=max_bytes)
+
+    def _scored(self, item: s3_data.S3Object, bodies: Iterator[bytes], instance: _Instance) -> Iterator[bytes]:
+        """Yield what is stored for each batch, in order, with MaxConcurrentTransforms requests under way."""
+        waiting: deque[Future[bytes]] = deque()
+        try:
+            for body in bodies:
+                waiting.append(instance.senders.submit(self._batch, item, body, instance.process))
+                if len(waiting) >= instance.concurrency:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    def _batch(self, item: s3_data.S3Object, body: bytes, process: ServingProcess) -> bytes:
+        """Return what is stored for one batch."""
+        self._handle.check()
+        try:
+            sent = self._processing.request_body(body) if self._processing else body
+            status, answer, _ = self._invoke(process, sent)
+            if status == 200:
+                return self._processing.stored_body(body, answer) if self._processing else answer
+        except s3_data.CustomerDataError as error:
+            raise self._refused(item, "ClientError", str(error), str(error)) from error
         text = answer.decode("utf-8", "replace")
-        where = f"{item.bucket}/{item.key}"
         kind = "ClientError" if status < 500 else "InternalServerError"
-        self._write_log([f"[sagemaker logs]: {where}: {kind}: {status}", f"[sagemaker logs]: {where}: Message: {text}"])
-        return s3_data.CustomerDataError(f"See job logs for more information ({where}: {status} {text})")
+        raise self._refused(item, f"{kind}: {status}", text, f"{status} {text}")
+
+    def _refused(self, item: s3_data.S3Object, kind: str, text: str, reason: str) -> s3_data.CustomerDataError:
+        """Write a batch that cannot be scored into the log as the service does, and return the job's error."""
+        where = f"{item.bucket}/{item.key}"
+        self._write_log([f"[sagemaker logs]: {where}: {kind}", f"[sagemaker logs]: {where}: Message: {text}"])
+        return s3_data.CustomerDataError(f"See job logs for more information ({where}: {reason})")
+
+    def _invoke(self, process: ServingProcess, body: bytes) -> tuple[int, bytes, str]:
+        """Send one request; what the container does not answer well is tried again, as ModelClientConfig says."""
+        client = self._job.get("ModelClientConfig", {})
+        timeout = client.get("InvocationsTimeoutInSeconds", _INVOCATION_SECONDS)
+        for last in (*(False,) * client.get("InvocationsMaxRetries", _RETRIES), True):
+            try:
+                answered = process.invoke(body, self._headers, timeout)
+            except ContainerError:
+                if last:
+                    raise
+            else:
+                if last or answered[0] < 500:
+                    return answered
+            self._handle.check()
+        raise AssertionError("the last attempt returns or raises")
 
     def _write_log(self, lines: list[str]) -> None:
         self._runtime.logs.write(LOG_GROUP, self._stream, lines)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local import s3_data, transform
+from airflow_ll.local import data_processing, s3_data, transform
 from airflow_ll.local.errors import ValidationError, unsupported
-from airflow_ll.local.models import model_data
+from airflow_ll.local.models import model_data, serving_container
 from airflow_ll.local.resources import MODEL, TRANSFORM_JOB
 from airflow_ll.local.validation import fault, refuse
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create", "stop"]
 
-_NEUTRAL_PROCESSING = {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
+_MAX_PAYLOAD_MB = 100
 
 
 def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +29,9 @@ def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
         s3_data.check_exists(
             runtime, request["TransformInput"]["DataSource"]["S3DataSource"], model["ExecutionRoleArn"]
         )
-    answer = TRANSFORM_JOB.create(runtime, {**request, "_ModelData": model_data(model)}, "InProgress")
+    container = serving_container(model)
+    private = {"_ModelData": model_data(model), "_Environment": container.get("Environment", {})}
+    answer = TRANSFORM_JOB.create(runtime, {**request, **private}, "InProgress")
     transform.submit(runtime, request["TransformJobName"])
     return answer
 
@@ -46,16 +48,18 @@ def stop(runtime: Runtime, request: dict[str, Any]) -> None:
 
 
 def _check_supported(request: dict[str, Any]) -> None:
-    """Refuse what is legal on SageMaker but cannot run here."""
-    for member, value in request.get("DataProcessing", {}).items():
-        if value != _NEUTRAL_PROCESSING[member]:
-            raise unsupported(f"DataProcessing.{member} {value}")
-    if "DataCaptureConfig" in request:
-        raise unsupported("DataCaptureConfig")
-    if request.get("MaxPayloadInMB") == 0:
+    """Refuse what the service refuses beyond its model, and what is legal on SageMaker but cannot run here."""
+    payload, concurrency = request.get("MaxPayloadInMB"), request.get("MaxConcurrentTransforms", 0)
+    if payload == 0:
         raise unsupported("MaxPayloadInMB 0", "Built-in algorithms do not stream on SageMaker either.")
-    data = request["TransformInput"]
-    if data.get("SplitType") == "TFRecord":
-        raise unsupported("SplitType TFRecord")
-    if data["DataSource"]["S3DataSource"]["S3DataType"] not in ("S3Prefix", "ManifestFile"):
-        raise unsupported(f"the S3DataType {data['DataSource']['S3DataSource']['S3DataType']}")
+    if payload is not None and payload > _MAX_PAYLOAD_MB:
+        raise ValidationError(f"MaxPayloadInMB cannot be greater than {_MAX_PAYLOAD_MB} MB, got {payload}.")
+    if payload is not None and payload * concurrency > _MAX_PAYLOAD_MB:
+        raise ValidationError(
+            f"The value of (MaxConcurrentTransforms * MaxPayloadInMB) cannot exceed {_MAX_PAYLOAD_MB} MB, "
+            f"got {concurrency} * {payload}."
+        )
+    data_processing.check(request)
+    data_type = request["TransformInput"]["DataSource"]["S3DataSource"]["S3DataType"]
+    if data_type not in ("S3Prefix", "ManifestFile"):
+        raise unsupported(f"the S3DataType {data_type}")

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.local.support import training_ended, training_request, upload_training_data
+from airflow_ll.artifacts import LinearModel
+from tests.local.support import IMAGE, ROLE, training_ended, training_request, upload_training_data
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Runtime
 
 
@@ -26,3 +29,23 @@ def trained(data_runtime: Runtime) -> dict[str, Any]:
     description = training_ended(data_runtime, "trained")
     assert description["TrainingJobStatus"] == "Completed", description.get("FailureReason")
     return description
+
+
+@pytest.fixture(scope="session")
+def model(data_runtime: Runtime, trained: dict[str, Any]) -> str:
+    """A SageMaker model of what was trained."""
+    container = {"Image": IMAGE, "ModelDataUrl": trained["ModelArtifacts"]["S3ModelArtifacts"]}
+    sagemaker = data_runtime.client("sagemaker")
+    sagemaker.create_model(ModelName="scorer", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    return "scorer"
+
+
+@pytest.fixture(scope="session")
+def local_model(
+    data_runtime: Runtime, trained: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> LinearModel:
+    """The same model, read from its archive."""
+    path: Path = tmp_path_factory.mktemp("model") / "model.tar.gz"
+    key = trained["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://data/")
+    data_runtime.client("s3").download_file("data", key, str(path))
+    return LinearModel.load(path)

@@ -1,4 +1,4 @@
-"""Endpoints and transform jobs over a model that was really trained."""
+"""Endpoints over a model that was really trained."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_ll.artifacts import LinearModel
 from airflow_ll.records import encode_records
-from tests.local.support import FEATURES, IMAGE, ROLE, rows, wait_for
+from tests.local.support import IMAGE, ROLE, rows, wait_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from airflow_ll.artifacts import LinearModel
     from tests.conftest import Runtime
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012"
@@ -37,14 +35,6 @@ def in_service(runtime: Runtime, name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def model(data_runtime: Runtime, trained: dict[str, Any]) -> str:
-    container = {"Image": IMAGE, "ModelDataUrl": trained["ModelArtifacts"]["S3ModelArtifacts"]}
-    sagemaker = data_runtime.client("sagemaker")
-    sagemaker.create_model(ModelName="scorer", ExecutionRoleArn=ROLE, PrimaryContainer=container)
-    return "scorer"
-
-
-@pytest.fixture(scope="module")
 def endpoint(data_runtime: Runtime, model: str) -> str:
     sagemaker = data_runtime.client("sagemaker")
     sagemaker.create_endpoint_config(EndpointConfigName="first", ProductionVariants=[variant(model)])
@@ -53,16 +43,6 @@ def endpoint(data_runtime: Runtime, model: str) -> str:
         EndpointName="scorer", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     return "scorer"
-
-
-@pytest.fixture(scope="module")
-def local_model(
-    data_runtime: Runtime, trained: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> LinearModel:
-    path: Path = tmp_path_factory.mktemp("model") / "model.tar.gz"
-    key = trained["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://data/")
-    data_runtime.client("s3").download_file("data", key, str(path))
-    return LinearModel.load(path)
 
 
 def invoke(runtime: Runtime, body: bytes, content_type: str, **arguments: Any) -> tuple[bytes, str, str]:
@@ -187,100 +167,3 @@ def test_an_update_to_a_broken_model_is_rolled_back(data_runtime: Runtime, model
     assert in_service(data_runtime, "never-up")["EndpointStatus"] == "Failed"
     for name in ("rolled-back", "never-up"):
         sagemaker.delete_endpoint(EndpointName=name)
-
-
-def transform(runtime: Runtime, name: str, source: str, data: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Run a transform job over ``s3://data/<source>`` and return its description."""
-    sagemaker = runtime.client("sagemaker")
-    sagemaker.create_transform_job(
-        **{
-            "TransformJobName": name,
-            "ModelName": "scorer",
-            "TransformInput": {
-                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://data/{source}"}},
-                **data,
-            },
-            "TransformOutput": {
-                "S3OutputPath": f"s3://data/{name}",
-                "Accept": "application/jsonlines",
-                "AssembleWith": "Line",
-            },
-            "TransformResources": {"InstanceCount": 1, "InstanceType": "ml.m5.large"},
-            **changes,
-        }
-    )
-    description: dict[str, Any] = wait_for(
-        lambda: sagemaker.describe_transform_job(TransformJobName=name),
-        lambda job: job["TransformJobStatus"] in ("Completed", "Failed", "Stopped"),
-    )
-    return description
-
-
-@pytest.mark.usefixtures("model")
-@pytest.mark.parametrize(
-    ("name", "content_type", "split", "strategy"),
-    [
-        ("lines-in-batches", "text/csv", "Line", "MultiRecord"),
-        ("lines-one-by-one", "text/csv", "Line", "SingleRecord"),
-        ("records", "application/x-recordio-protobuf", "RecordIO", "MultiRecord"),
-        ("whole", "text/csv", "None", "MultiRecord"),
-    ],
-)
-def test_a_transform_job_writes_one_out_for_each_input_in_order(
-    data_runtime: Runtime, local_model: LinearModel, name: str, content_type: str, split: str, strategy: str
-) -> None:
-    s3 = data_runtime.client("s3")
-    features = {part: rows(30, seed=seed)[0] for seed, part in enumerate(("a.dat", "deep/b.dat"))}
-    for part, matrix in features.items():
-        csv = "\n".join(",".join(map(str, row)) for row in matrix).encode()
-        body = encode_records(matrix) if split == "RecordIO" else csv
-        s3.put_object(Bucket="data", Key=f"in-{name}/{part}", Body=body)
-
-    data = {"ContentType": content_type, "SplitType": split}
-    description = transform(data_runtime, name, f"in-{name}/", data, BatchStrategy=strategy)
-
-    assert description["TransformJobStatus"] == "Completed", description.get("FailureReason")
-    assert description["TransformStartTime"] <= description["TransformEndTime"]
-    for part, matrix in features.items():
-        out = s3.get_object(Bucket="data", Key=f"{name}/{part}.out")["Body"].read()
-        scores = [json.loads(line)["score"] for line in out.splitlines()]
-        np.testing.assert_allclose(scores, local_model.predict(matrix).scores, rtol=1e-6)
-
-
-@pytest.mark.usefixtures("model")
-def test_record_io_answers_are_joined_as_they_are(data_runtime: Runtime) -> None:
-    body = encode_records(rows(10)[0])
-    data_runtime.client("s3").put_object(Bucket="data", Key="in-binary/part.pbr", Body=body)
-
-    transform(
-        data_runtime,
-        "binary",
-        "in-binary/",
-        {"ContentType": "application/x-recordio-protobuf", "SplitType": "RecordIO"},
-        BatchStrategy="SingleRecord",
-        TransformOutput={"S3OutputPath": "s3://data/binary", "Accept": "application/x-recordio-protobuf"},
-    )
-
-    out = data_runtime.client("s3").get_object(Bucket="data", Key="binary/part.pbr.out")["Body"].read()
-    assert out.count(bytes.fromhex("0a23d7ce")) == 10
-
-
-@pytest.mark.usefixtures("model")
-def test_rows_that_the_model_refuses_fail_the_job_with_its_words(data_runtime: Runtime) -> None:
-    data_runtime.client("s3").put_object(Bucket="data", Key="in-bad/a.csv", Body=b"1,2\n")
-
-    description = transform(data_runtime, "bad", "in-bad/", {"ContentType": "text/csv", "SplitType": "Line"})
-
-    assert description["TransformJobStatus"] == "Failed"
-    assert description["FailureReason"].startswith("ClientError: See job logs for more information")
-    assert f"does not match the feature dimension of the model: {FEATURES}" in description["FailureReason"]
-    events = data_runtime.client("logs").filter_log_events(
-        logGroupName="/aws/sagemaker/TransformJobs", logStreamNamePrefix="bad/", filterPattern="ClientError"
-    )["events"]
-    assert events[0]["message"] == "[sagemaker logs]: data/in-bad/a.csv: ClientError: 400"
-
-
-@pytest.mark.usefixtures("model")
-def test_filters_are_refused_and_not_ignored(data_runtime: Runtime) -> None:
-    with pytest.raises(ClientError, match=r"does not support DataProcessing\.JoinSource Input yet"):
-        transform(data_runtime, "joined", "train/", {}, DataProcessing={"JoinSource": "Input"})

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_ll.local import s3_data
 from airflow_ll.local.s3_data import CustomerDataError
-from airflow_ll.local.transform import batches, records
+from airflow_ll.local.transform_records import batches, records
 from airflow_ll.records import encode_records
 from tests.local.support import IMAGE, ROLE, channel, rows, training_ended, training_request, wait_for
 
