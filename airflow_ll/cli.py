@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train as a SageMaker container does")
     train.add_argument("--root", type=Path, default=Path("/opt/ml"), help="the container's tree (default: %(default)s)")
-    train.add_argument("--seed", type=int, default=None, help="seed of the random initialisation")
+    train.add_argument("--seed", type=int, default=0, help="of the first weights (default: the service's, %(default)s)")
     train.set_defaults(run=_train)
 
     serve = commands.add_parser("serve", help="answer /ping and /invocations as a SageMaker container does")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 import threading
 import traceback
@@ -14,6 +13,7 @@ from airflow_ll.learner.channels import Memory, read_channel
 from airflow_ll.learner.checkpoints import Checkpoints, describe_job
 from airflow_ll.learner.configuration import CHANNELS, Configuration, read_configuration
 from airflow_ll.learner.files import channel_files
+from airflow_ll.learner.initialization import SERVICE_SEED
 from airflow_ll.learner.job import TrainingJob
 from airflow_ll.learner.job_log import JobLog
 from airflow_ll.learner.prefetch import taking_turns
@@ -29,11 +29,10 @@ __all__ = ["ALGORITHM_ERROR", "CUSTOMER_ERROR", "PLATFORM_ERROR", "SUCCESS", "tr
 
 SUCCESS, ALGORITHM_ERROR, CUSTOMER_ERROR, PLATFORM_ERROR = 0, 1, 2, 3
 _PREFIXES = {ALGORITHM_ERROR: "Algorithm Error", CUSTOMER_ERROR: "Customer Error", PLATFORM_ERROR: "Platform Error"}
-_SEED_BITS = 32
 _MAX_FAILURE = 1024  # the service cuts FailureReason there
 
 
-def train(root: Path, seed: int | None = None) -> int:
+def train(root: Path, seed: int = SERVICE_SEED) -> int:
     """Run one training job.
 
     Parameters
@@ -42,8 +41,8 @@ def train(root: Path, seed: int | None = None) -> int:
         The container's tree, ``/opt/ml`` on SageMaker: ``input/config/*.json`` and ``input/data/<channel>/`` are read;
         ``model/model_algo-1``, ``output/data/metrics.jsonl`` and, on failure, ``output/failure`` are written. When
         there is a folder ``checkpoints``, the state after each epoch is kept there and a run goes on from it.
-    seed : int, optional
-        Of the random initialisation; drawn and logged when there is none. The same seed, data, machine and number of
+    seed : int
+        Of the first weights; the default is what the service begins with. The same seed, data, machine and number of
         threads give the same model, byte for byte.
 
     Returns
@@ -74,13 +73,12 @@ def train(root: Path, seed: int | None = None) -> int:
     return SUCCESS
 
 
-def _run(root: Path, configuration: Configuration, seed: int | None) -> None:
+def _run(root: Path, configuration: Configuration, seed: int) -> None:
     log = JobLog(configuration.host)
     log.plain("Docker entrypoint called with argument(s): train")
     log.plain("Running default environment configuration script")
     configuration.announce(log)
     hyperparameters = configuration.hyperparameters()
-    seed = secrets.randbits(_SEED_BITS) if seed is None else seed
     log.info(f"Random seed: {seed}")
     log.info("Using default worker.")
     checkpointing = (root / "checkpoints").is_dir()

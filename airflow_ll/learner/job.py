@@ -51,7 +51,7 @@ class TrainingJob:
     metrics_file : TextIO
         Receives one JSON object a line: the models, every model's every epoch, and the result.
     seed : int
-        Of the random initialisation.
+        Of the first weights.
     stop : callable
         Returns True when the job is to end now with the best model so far.
     checkpoints : Checkpoints, optional

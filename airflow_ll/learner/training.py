@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_ll.learner.initialization import initial_weights
 from airflow_ll.learner.optimizers import SGD, Adam, Optimizer, RMSProp
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ class ParallelModels:
         (features + 1, classes * K), of normalised features and labels.
     """
 
-    def __init__(self, settings: Settings, width: int, seed: int | None) -> None:
+    def __init__(self, settings: Settings, width: int, seed: int) -> None:
         candidates, classes = settings.candidates, settings.classes
         self._settings, self._count = settings, len(candidates)
-        self.weights = _initial_weights(settings, width, seed)
+        self.weights = _with_bias(settings, width, seed)
         self._optimizer = _build_optimizer(settings, self.weights.shape)
         self._gradient = np.empty_like(self.weights)
         self._decayed = np.empty_like(self.weights)
@@ -205,15 +206,13 @@ class _Schedule:
         return self._rates
 
 
-def _initial_weights(settings: Settings, width: int, seed: int | None) -> Array:
-    hp, columns = settings.hyperparameters, settings.classes * len(settings.candidates)
-    random = np.random.default_rng(seed)
-    if hp.init_method == "normal":
-        inner = random.normal(0, float(hp.init_sigma), size=(width, columns))
-    else:
-        inner = random.uniform(-float(hp.init_scale), float(hp.init_scale), size=(width, columns))
-    bias = np.full((1, columns), float(hp.init_bias) if hp.use_bias else 0.0)
-    return np.concatenate([inner, bias]).astype(np.float32)
+def _with_bias(settings: Settings, width: int, seed: int) -> Array:
+    hp, models = settings.hyperparameters, len(settings.candidates)
+    method = str(hp.init_method)
+    scale = float(hp.init_sigma if method == "normal" else hp.init_scale)
+    inner = initial_weights(method, scale, (width, settings.classes), models, seed)
+    bias = np.full((1, inner.shape[1]), float(hp.init_bias) if hp.use_bias else 0.0, np.float32)
+    return np.concatenate([inner, bias])
 
 
 def _build_optimizer(settings: Settings, shape: tuple[int, int]) -> Optimizer:
