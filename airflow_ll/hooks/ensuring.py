@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.hooks.resources import Resource
 
-__all__ = ["Ensured", "ensure", "existing", "tagged"]
+__all__ = ["Ensured", "ensure", "existing", "newest_name", "tagged"]
 
 _ENDING_SECONDS = 1800.0
 _TURNS = 20
@@ -90,6 +90,12 @@ def existing(hook: LinearLearnerHook, resource: Resource, description: dict[str,
     tags = hook.tags(resource.arn(description))
     status = resource.status(description) if resource.running else None
     return Existing(TaskIdentity.from_tags(tags), fingerprint_from_tags(tags), status)
+
+
+def newest_name(hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity, name: str | None) -> str | None:
+    """Return the name of the resource that the task works on, None when there is none."""
+    newest = _newest(hook, resource, identity, name or None)
+    return None if newest.description is None else newest.name
 
 
 def tagged(request: dict[str, Any], identity: TaskIdentity) -> dict[str, Any]:

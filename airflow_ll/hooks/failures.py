@@ -15,7 +15,7 @@ from airflow_ll.exceptions import JobFailedError, JobStoppedError, JobTimeoutErr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["airflow_failure", "clear_failures", "is_name_taken", "is_not_found", "is_transient"]
+__all__ = ["airflow_failure", "clear_failures", "is_denied", "is_name_taken", "is_not_found", "is_transient"]
 
 _TRANSIENT_CODES = frozenset(
     {
@@ -42,6 +42,7 @@ _TRANSIENT_CODES = frozenset(
 _RETRYABLE_CODES = _TRANSIENT_CODES | {"ResourceLimitExceeded", "ExpiredToken", "ExpiredTokenException"}
 _NOT_FOUND_CODES = frozenset({"404", "NoSuchKey", "NotFound", "ResourceNotFound", "ResourceNotFoundException"})
 _NOT_FOUND_TEXTS = ("not found", "could not find", "does not exist")
+_DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _TAKEN_CODES = frozenset({"ResourceInUse", "ResourceInUseException"})
 _HTTP_SERVER_ERROR = 500
 
@@ -76,6 +77,13 @@ def is_not_found(error: BaseException) -> bool:
     text = error.response.get("Error", {}).get("Message", "").lower()
     refused = _code(error) in {"ValidationException", "ValidationError"}
     return _code(error) in _NOT_FOUND_CODES or (refused and any(words in text for words in _NOT_FOUND_TEXTS))
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the permissions do not allow the call."""
+    from botocore.exceptions import ClientError
+
+    return isinstance(error, ClientError) and _code(error) in _DENIED_CODES
 
 
 def is_name_taken(error: BaseException) -> bool:

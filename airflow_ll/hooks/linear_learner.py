@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from airflow_ll.exceptions import RequestError
 from airflow_ll.hooks.failures import is_not_found
-from airflow_ll.hooks.resources import ENDPOINT_CONFIG, MODEL, Resource
+from airflow_ll.hooks.resources import ENDPOINT_CONFIG, MODEL, RECORD_SET, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +61,28 @@ class LinearLearnerHook(AwsBaseHook):
             config=botocore_config,
         )
         self._clients: dict[str, Any] = {}
+        self._making = Lock()
+
+    @classmethod
+    async def aconnect(cls, **settings: Any) -> LinearLearnerHook:
+        """Return a hook that has read its connection, for use in an event loop: only its calls to AWS block."""
+        hook = cls(**settings)
+        connection = None
+        if hook.aws_conn_id:
+            try:
+                connection = await cls.aget_connection(hook.aws_conn_id)
+            except AirflowNotFoundException:
+                hook.log.warning("There is no Airflow connection %r: taking boto3's defaults", hook.aws_conn_id)
+        # What the base class would do at the first use, by a call that an event loop must not make.
+        hook.conn_config = AwsConnectionWrapper(
+            conn=connection, region_name=hook._region_name, botocore_config=hook._config, verify=hook._verify
+        )
+        return hook
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """Where the connection finds SageMaker; None for AWS itself."""
+        return self.conn_config.get_service_endpoint_url("sagemaker")
 
     @cached_property
     def _session(self) -> Any:
@@ -65,9 +90,10 @@ class LinearLearnerHook(AwsBaseHook):
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of ``service`` (cached)."""
-        if service not in self._clients:
-            self._clients[service] = self._new_client(service, _PATIENT.merge(self.config))
-        return self._clients[service]
+        with self._making:  # a session makes one client at a time
+            if service not in self._clients:
+                self._clients[service] = self._new_client(service, _PATIENT.merge(self.config))
+            return self._clients[service]
 
     def _new_client(self, service: str, config: Config) -> Any:
         return self._session.client(
@@ -85,7 +111,14 @@ class LinearLearnerHook(AwsBaseHook):
     # -- resources ---------------------------------------------------------------------------------
 
     def describe(self, resource: Resource, name: str) -> dict[str, Any] | None:
-        """Return the description of a resource, or None when there is none of this name."""
+        """Return the description of a resource, or None when there is none of this name.
+
+        A record set, which is not SageMaker's, is there with its manifest, and its description is empty.
+        """
+        if resource is RECORD_SET:
+            from airflow_ll.hooks.storage import object_exists
+
+            return {} if object_exists(self, name) else None
         try:
             answer = self._call(resource, "describe", **{resource.name_member: name})
         except ClientError as error:
@@ -127,10 +160,14 @@ class LinearLearnerHook(AwsBaseHook):
 
     def names_containing(self, resource: Resource, text: str) -> Iterator[tuple[str, str]]:
         """Yield the name and ARN of every resource with ``text`` in its name."""
-        pages = self.client("sagemaker").get_paginator(f"{resource.operation('list')}s").paginate(NameContains=text)
-        for page in pages:
-            for summary in page[f"{resource.member}s"]:
+        for page in self.pages(resource, NameContains=text):
+            for summary in page[resource.summaries]:
                 yield summary[resource.name_member], resource.arn(summary)
+
+    def pages(self, resource: Resource, **filters: Any) -> Iterator[dict[str, Any]]:
+        """Yield the answers of a List operation, as large as the API makes them."""
+        paginator = self.client("sagemaker").get_paginator(f"{resource.operation('list')}s")
+        yield from paginator.paginate(PaginationConfig={"PageSize": 100}, **filters)
 
     def _call(self, resource: Resource, verb: str, **request: Any) -> dict[str, Any]:
         answer: dict[str, Any] = getattr(self.client("sagemaker"), resource.operation(verb))(**request)

@@ -41,6 +41,11 @@ class Resource:
         """The API's member for the name."""
         return f"{self.member}Name"
 
+    @property
+    def summaries(self) -> str:
+        """The member of a List answer that holds the resources."""
+        return f"{self.member}Summaries" if self.stoppable else f"{self.member}s"
+
     def operation(self, verb: str) -> str:
         """Return the boto3 method of ``verb`` (``describe``, ``create``, ...)."""
         return f"{verb}_{self.argument.removesuffix('_name')}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, conf
 
 from airflow_ll.exceptions import JobFailedError, JobTimeoutError, RequestError
-from airflow_ll.hooks.connected import Connected
+from airflow_ll.hooks.connected import Connected, task_identity
 from airflow_ll.hooks.failures import clear_failures
 from airflow_ll.hooks.waiting import DEFAULT_POLL_INTERVAL, outcome, timeout_message, wait_until_ended
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["LinearLearnerJobOperator", "LinearLearnerOperator", "OnKill", "iso_times", "specify"]
 
 OnKill = Literal["stop", "leave"]
+
+_PROVISIONING_SECONDS = 3600.0  # SageMaker's own limits count from the start of the work
+_TRIGGERER_SECONDS = 300.0
 
 _Spec = TypeVar("_Spec")
 
@@ -122,6 +125,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         self.facts: dict[str, Any] = {}  # what the result needs beside the description
         self.console_url = ""
         self._at_work: str | None = None
+        self._killed = False
 
     # What a capability says about itself.
 
@@ -138,7 +142,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         raise NotImplementedError
 
     def default_wait_timeout(self) -> float:
-        """Return the seconds after which the resource must have ended."""
+        """Return the seconds after which a resource without a StoppingCondition must have ended."""
         raise NotImplementedError
 
     def after_look(self, name: str) -> Callable[[], None] | None:
@@ -160,26 +164,47 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         self.console_url = self.link.store(context, self.hook, self.resource, name)
         if event["status"] == "error":
             raise (AirflowException if event["retryable"] else AirflowFailException)(event["message"])
-        if event["status"] == "timeout":
+        description = self._describe(name)
+        if event["status"] == "timeout" and self.resource.is_running(description):
             self._give_up(name)
-            raise JobTimeoutError(timeout_message(self.resource, name, self._timeout))
-        return self._settle(context, name, self._describe(name), event["adopted"], renewed=event["renewed"])
+            raise JobTimeoutError(timeout_message(self.resource, name, event["timeout"]))
+        return self._settle(context, name, description, event["adopted"], renewed=event["renewed"])
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Go on after the triggerer; a deferral that took too long stops what the task pays for."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowException as error:
+            if type(error).__name__ == "TaskDeferralTimeout":  # its module is not the same in all Airflows
+                self._give_up_newest(context)
+            raise
+
+    @clear_failures
+    def _give_up_newest(self, context: Any) -> None:
+        from airflow_ll.hooks.ensuring import newest_name
+
+        identity = task_identity(context)
+        name = newest_name(self.hook, self.resource, identity, getattr(self, self.resource.argument, None))
+        if name is not None:
+            self._give_up(name)
 
     def _follow(self, context: Any, job: Ensured, *, renewed: bool) -> dict[str, Any]:
         self.console_url = self.link.store(context, self.hook, self.resource, job.name)
         if not self.wait_for_completion:
             return self.result(self._describe(job.name), adopted=job.adopted)
-        if self.deferrable:
-            description = self._describe(job.name)  # what has ended already need not be waited for
-            if self.resource.is_running(description):
-                self._defer(job, renewed=renewed)
-        else:
-            description = self._wait(job.name)
+        description = self._describe(job.name)  # what has ended already need not be waited for
+        if self.resource.is_running(description):
+            timeout = self._timeout(description)
+            if self.deferrable:
+                self._defer(job, timeout, renewed=renewed)
+            description = self._wait(job.name, timeout)
         return self._settle(context, job.name, description, job.adopted, renewed=renewed)
 
     def _settle(
         self, context: Any, name: str, description: dict[str, Any], adopted: bool, *, renewed: bool
     ) -> dict[str, Any]:
+        if self._killed:
+            raise AirflowException(f"The task was killed, and with it the {self.resource.title} {name!r}.")
         if adopted and not renewed and self._was_being_stopped(description):
             self.log.info("The adopted %s %s was being stopped; once more", self.resource.title, name)
             return self._follow(context, self.submit(context), renewed=True)
@@ -196,13 +221,13 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
             raise JobFailedError(f"The {self.resource.title} {name!r} does not exist any more: somebody deleted it.")
         return description
 
-    def _wait(self, name: str) -> dict[str, Any]:
+    def _wait(self, name: str, timeout: float) -> dict[str, Any]:
         try:
             return wait_until_ended(
                 self.hook,
                 self.resource,
                 name,
-                timeout=self._timeout,
+                timeout=timeout,
                 poll_interval=self.poll_interval,
                 after_look=self.after_look(name),
             )
@@ -210,20 +235,28 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
             self._give_up(name)
             raise
 
-    def _defer(self, job: Ensured, *, renewed: bool) -> None:
+    def _defer(self, job: Ensured, timeout: float, *, renewed: bool) -> None:
+        if self.execution_timeout is not None:  # which Airflow does not count while a task is deferred
+            timeout = min(timeout, self.execution_timeout.total_seconds())
         trigger = self.trigger(
             job.name,
             **self.connection_settings,
             poll_interval=self.poll_interval,
-            deadline=time.time() + self._timeout,
+            deadline=time.time() + timeout,
             stop_on_kill=self.stop_on_kill,
-            carry={"adopted": job.adopted, "renewed": renewed, "facts": self.facts},
+            carry={"adopted": job.adopted, "renewed": renewed, "facts": self.facts, "timeout": timeout},
         )
-        self.defer(trigger=trigger, method_name="execute_complete")
+        # The trigger keeps the deadline; Airflow's own comes later and ends the wait when no triggerer is left.
+        airflow_timeout = timedelta(seconds=timeout + _TRIGGERER_SECONDS)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=airflow_timeout)
 
-    @property
-    def _timeout(self) -> float:
-        return self.wait_timeout if self.wait_timeout is not None else self.default_wait_timeout()
+    def _timeout(self, description: Mapping[str, Any]) -> float:
+        """Return the seconds to wait: as told, or by the job's own limits."""
+        if self.wait_timeout is not None:
+            return self.wait_timeout
+        limits = description.get("StoppingCondition", {})
+        seconds = limits.get("MaxWaitTimeInSeconds") or limits.get("MaxRuntimeInSeconds")
+        return float(seconds) + _PROVISIONING_SECONDS if seconds else self.default_wait_timeout()
 
     # Killing.
 
@@ -239,6 +272,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
 
     def on_kill(self) -> None:
         """Stop the paid resource; this runs in a signal handler, with seconds to live."""
+        self._killed = True
         if self._at_work and self.stop_on_kill:
             self.log.info("Stopping the %s %s: its task was killed", self.resource.title, self._at_work)
             self._stop(self._at_work)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["LinearLearnerTrainingOperator"]
 
 _DEFAULT_MAX_RUN = 24 * 60 * 60
-_PROVISIONING_SECONDS = 3600  # SageMaker's own limits count from the start of the training
 
 
 class LinearLearnerTrainingOperator(LinearLearnerJobOperator):
@@ -202,8 +201,8 @@ class LinearLearnerTrainingOperator(LinearLearnerJobOperator):
         return log_new_lines
 
     def default_wait_timeout(self) -> float:
-        """Return the job's own time limit and the time to start it."""
-        return float(self.max_wait or self.max_run) + _PROVISIONING_SECONDS
+        """Return SageMaker's default limit; every training job says its own."""
+        return _DEFAULT_MAX_RUN
 
 
 def _check_literals(hyperparameters: Any) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_ll.triggers.poller import hook_for, in_thread, subscribe
+from airflow_ll.triggers.task_state import task_state
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.hooks.resources import Resource
 
 __all__ = ["LinearLearnerTrigger"]
+
+_STATE_SECONDS = 10.0
+# Deferred: only the trigger moved, or a newer try waits for the job. Running: a newer try has adopted the job, or will.
+_ALIVE = frozenset({"deferred", "running"})
 
 
 class LinearLearnerTrigger(BaseTrigger):
@@ -74,46 +79,40 @@ class LinearLearnerTrigger(BaseTrigger):
             "carry": self.carry,
         }
 
-    @cached_property
-    def hook(self) -> LinearLearnerHook:
-        """The hook; to be used in a thread, as it blocks."""
-        from airflow_ll.hooks.linear_learner import LinearLearnerHook
-
-        return LinearLearnerHook(**self.connection)
-
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event at the end of the resource, or of the patience."""
         try:
             status = await self._ended()
+        except asyncio.CancelledError:
+            if not hasattr(BaseTrigger, "on_kill"):  # Airflow 3.1 and 3.2 say no more than this
+                await asyncio.shield(self.on_kill())
+            raise
         except Exception as error:
             yield self._event("error", **self._explain(error))
         else:
             yield self._event(status)
 
     async def _ended(self) -> str:
-        from airflow_ll.hooks.waiting import Looks
+        left = None if self.deadline is None else max(0.0, self.deadline - time.time())
+        try:
+            async with asyncio.timeout(left) as patience:
+                await self.wait()
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            return "timeout"
+        return "ended"
 
-        looks = Looks(self.poll_interval)
-        while True:
-            try:
-                if await self.look_once():
-                    return "ended"
-                looks.answered()
-            except Exception as error:  # Looks.failed raises what it does not forgive
-                looks.failed(error)
-            if self.deadline is not None and time.time() > self.deadline:
-                return "timeout"
-            await asyncio.sleep(looks.pause())
-
-    async def look_once(self) -> bool:
-        """Whether the resource has ended or does not exist any more."""
-        description = await asyncio.to_thread(self._describe)
-        if description is None:
-            return not self.wait_for_creation
-        return not self.resource.is_running(description)
-
-    def _describe(self) -> dict[str, Any] | None:
-        return self.hook.describe(self.resource, self.name)  # the first use of the hook blocks, too
+    async def wait(self) -> None:
+        """Wait until the resource has ended or does not exist any more."""
+        async with subscribe(self.resource, self.name, self.connection, self.poll_interval) as subscription:
+            while True:
+                description = await subscription.next()
+                if description is None:
+                    if not self.wait_for_creation:
+                        return
+                elif not self.resource.is_running(description):
+                    return
 
     def _event(self, status: str, **facts: Any) -> TriggerEvent:
         payload = {**self.carry, "status": status, "name": self.name, **facts}
@@ -128,7 +127,23 @@ class LinearLearnerTrigger(BaseTrigger):
         return {"message": str(failure), "retryable": not isinstance(failure, AirflowFailException)}
 
     async def on_kill(self) -> None:
-        """Stop the job: Airflow calls this only when a user ends the task, never when the trigger moves."""
-        if self.stop_on_kill and self.resource.stoppable:
-            self.log.info("Stopping the %s %s: its task was ended", self.resource.title, self.name)
-            await asyncio.to_thread(self.hook.stop, self.resource, self.name)
+        """Stop the job when a user has ended its task.
+
+        Airflow cancels a trigger also when it gives the trigger to another triggerer, so the task's state decides.
+        """
+        if not self.stop_on_kill or not self.resource.stoppable:
+            return
+        try:
+            async with asyncio.timeout(_STATE_SECONDS):
+                state = await task_state(self.task_instance)
+        except Exception as error:
+            self.log.warning(
+                "The %s %s goes on, as the state of its task cannot be read: %r", self.resource.title, self.name, error
+            )
+            return
+        if state in _ALIVE:
+            self.log.info("The %s %s goes on: its task is %s", self.resource.title, self.name, state)
+            return
+        self.log.info("Stopping the %s %s: its task was ended (%s)", self.resource.title, self.name, state)
+        hook = await hook_for(self.connection)
+        await in_thread(hook.stop, self.resource, self.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from airflow_ll.hooks.resources import RECORD_SET
@@ -21,12 +20,3 @@ class LinearLearnerRecordSetTrigger(LinearLearnerTrigger):
 
     def __init__(self, s3_data: str, **settings: Any) -> None:
         super().__init__(s3_data, **settings)
-
-    async def look_once(self) -> bool:
-        """Whether the manifest is there."""
-        return await asyncio.to_thread(self._exists)
-
-    def _exists(self) -> bool:
-        from airflow_ll.hooks.storage import object_exists
-
-        return object_exists(self.hook, self.name)  # the first use of the hook blocks, too

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_ll.hooks.resources import TRAINING_JOB
 from airflow_ll.triggers.base import LinearLearnerTrigger
-
-if TYPE_CHECKING:
-    from airflow_ll.hooks.logs import JobLogs
+from airflow_ll.triggers.poller import hook_for, in_thread
 
 __all__ = ["LinearLearnerTrainingTrigger"]
 
@@ -33,16 +30,19 @@ class LinearLearnerTrainingTrigger(LinearLearnerTrigger):
         path, settings = super().serialize()
         return path, {**settings, "instance_count": self.instance_count}
 
-    @cached_property
-    def _logs(self) -> JobLogs:
+    async def wait(self) -> None:
+        """Wait for the job's end; log what is new on the way."""
+        if not self.instance_count:
+            return await super().wait()
         from airflow_ll.hooks.logs import JobLogs
 
-        return JobLogs(self.hook, self.name, instance_count=self.instance_count)
-
-    async def look_once(self) -> bool:
-        """Whether the job has ended; log what is new."""
-        ended = await super().look_once()
-        if self.instance_count:
-            for line in await asyncio.to_thread(self._logs.new_lines):
-                self.log.info(line)
-        return ended
+        logs = JobLogs(await hook_for(self.connection), self.name, instance_count=self.instance_count)
+        ended = asyncio.ensure_future(super().wait())
+        try:
+            while not ended.done():
+                await asyncio.wait({ended}, timeout=self.poll_interval)
+                for line in await in_thread(logs.new_lines):
+                    self.log.info(line)
+            return ended.result()
+        finally:
+            ended.cancel()

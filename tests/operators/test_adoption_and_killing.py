@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from airflow.sdk import DAG, timezone
 from airflow_ll.operators import LinearLearnerTeardownOperator, LinearLearnerTrainingOperator
 from airflow_ll.operators.deploy import LinearLearnerDeployOperator
 from airflow_ll.operators.record_set import LinearLearnerRecordSetOperator
-from airflow_ll.triggers import LinearLearnerTrainingTrigger
 from tests.operators.conftest import ROLE, RUNS_A_DAG, calls, run_dag
 
 if TYPE_CHECKING:
@@ -124,17 +122,6 @@ def test_a_wait_that_takes_too_long_stops_the_job(
     assert ran.states == {"upload": "success", "train": "failed"}
     assert "did not end within 2 seconds (wait_timeout)" in capsys.readouterr().out
     assert len(calls(aws, "StopTrainingJob", dag_id.replace("_", "-"))) == 1
-
-
-def test_the_trigger_stops_the_job_when_a_user_ends_the_deferred_task(
-    aws: Runtime, dag_id: str, rows: str, location: str
-) -> None:
-    job = run_dag(training(dag_id, rows, location, wait_for_completion=False)).result("train")["training_job_name"]
-
-    asyncio.run(LinearLearnerTrainingTrigger(job, stop_on_kill=False).on_kill())
-    assert wait_for(aws, job, "InProgress")
-    asyncio.run(LinearLearnerTrainingTrigger(job, stop_on_kill=True).on_kill())
-    assert wait_for(aws, job, "Stopped")
 
 
 def test_somebody_elses_job_of_the_name_is_refused(
