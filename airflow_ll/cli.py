@@ -44,6 +44,19 @@ def _parser() -> argparse.ArgumentParser:
     local.add_argument("--host", default="127.0.0.1", help="address to bind, loopback only (default: %(default)s)")
     local.add_argument("--port", type=int, default=9100, help="port to bind, 0 for a free one (default: %(default)s)")
     local.add_argument("--s3-endpoint", metavar="URL", help="the S3 of the jobs' data (default: the runtime's own)")
+    local.add_argument(
+        "--speed",
+        choices=("real", "fast"),
+        default="fast",
+        help="how long simulated phases take: as on SageMaker, or no time (default: %(default)s)",
+    )
+    local.add_argument(
+        "--fail",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="a fault to inject, as 'throttling rate=0.3' (repeatable; docs/runtime.md has the grammar)",
+    )
     local.set_defaults(run=_local)
 
     train = commands.add_parser("train", help="train as a SageMaker container does")
@@ -79,9 +92,10 @@ def _add_model(model: argparse.ArgumentParser) -> None:
 def _local(arguments: argparse.Namespace) -> int:
     for module in ("a2wsgi", "moto", "regex", "starlette", "uvicorn"):
         require(module, extra="local", purpose="The embedded runtime")
-    from airflow_ll.local.server import run
+    from airflow_ll.local.server import Options, run
 
-    return run(data_dir=arguments.data_dir, host=arguments.host, port=arguments.port, s3_endpoint=arguments.s3_endpoint)
+    names = ("data_dir", "host", "port", "s3_endpoint", "speed", "fail")
+    return run(Options(**{name: getattr(arguments, name) for name in names}))
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@
     │   └── RecordFormatError               bytes that are not RecordIO-protobuf
     ├── ArtifactError (ValueError)          bytes that are not a LinearLearner model
     ├── MissingExtraError (ImportError)     an optional dependency is not installed
+    ├── FaultRuleError (ValueError)         a rule for faults of the embedded runtime is none
     ├── ResourceConflictError               the name is taken by somebody else's resource
     └── JobError                            a SageMaker job or endpoint did not end well
         ├── JobFailedError                  it failed; ``retryable`` says whether another attempt can help
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArtifactError",
     "DataError",
+    "FaultRuleError",
     "HyperparameterError",
     "JobError",
     "JobFailedError",
@@ -74,6 +76,10 @@ class ArtifactError(LinearLearnerError, ValueError):
 
 class MissingExtraError(LinearLearnerError, ImportError):
     """An optional dependency is not installed."""
+
+
+class FaultRuleError(LinearLearnerError, ValueError):
+    """A rule for faults of the embedded runtime is none."""
 
 
 class ResourceConflictError(LinearLearnerError):

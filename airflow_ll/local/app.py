@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import json
 import logging
-import re
 import time
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -17,7 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from airflow_ll.local import protocol, sagemaker
-from airflow_ll.local.cloudwatch import MOTO_SERVICES, PUBLISHER
+from airflow_ll.local.calls import Call
+from airflow_ll.local.cloudwatch import MOTO_SERVICES
 from airflow_ll.local.errors import (
     AwsError,
     InternalFailureError,
@@ -26,6 +24,7 @@ from airflow_ll.local.errors import (
     ValidationError,
     unsupported,
 )
+from airflow_ll.local.faults.calls import after_commit, before_commit, refuse, reset
 from airflow_ll.local.mounted import mounted
 
 if TYPE_CHECKING:
@@ -39,11 +38,10 @@ __all__ = ["AccessLog", "RuntimeApp"]
 
 _log = logging.getLogger(__name__)
 
-_VERB = re.compile("^(Create|Describe|Update|Delete|Stop|List)")
 _MAX_BODY = 32 << 20
 _INVOCATIONS = 64
+_UNANSWERED = 499  # in the access log: the client is gone, or a fault rule cut the connection
 _FROM_A_PAGE = "The embedded runtime does not check who calls it, so it refuses requests of web pages (Origin header)."
-_TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs", "GraniteServiceVersion20100801": "monitoring"}
 
 
 class AccessLog:
@@ -52,7 +50,7 @@ class AccessLog:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", buffering=1, encoding="utf-8")
 
-    def write(self, call: _Call, status: int) -> None:
+    def write(self, call: Call, status: int) -> None:
         """Write the line of an answered call."""
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         took = (time.perf_counter() - call.started) * 1000
@@ -61,14 +59,6 @@ class AccessLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-class _Call:
-    """What the access log says about a request."""
-
-    def __init__(self, service: str, operation: str, resource: str) -> None:
-        self.started = time.perf_counter()
-        self.service, self.operation, self.resource = service, operation, resource
 
 
 class RuntimeApp:
@@ -84,73 +74,81 @@ class RuntimeApp:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        service, target = _address(request)
-        call = _Call(service, quote(target) or request.method, "-" if target else quote(request.scope["path"]))
-        status = 500
+        call = Call(request)
+        status, lost = 500, False
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, lost
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+                lost = status < 300 and after_commit(self._runtime.faults, call)
+                if lost:
+                    await reset(scope, receive, send)
+            if not lost:
+                await send(message)
 
         try:
-            if "origin" in request.headers:
-                app: ASGIApp = Response(_FROM_A_PAGE, 403, media_type="text/plain")
-            else:
-                app = self._s3 if service == "s3" else await self._answer(call, request, service, target)
-            await app(scope, receive, watched)
+            answer = await self._answer(call, request)
+            if answer is reset:
+                status = _UNANSWERED
+            await answer(scope, receive, watched)
         except ClientDisconnect:
-            status = 499
+            status = _UNANSWERED
         finally:
             self._access_log.write(call, status)
 
-    async def _answer(self, call: _Call, request: Request, service: str, target: str) -> ASGIApp:
+    async def _answer(self, call: Call, request: Request) -> ASGIApp:
         """Return the response to a request, or the application that gives it."""
-        rest = service == "sagemaker" and not target
+        if "origin" in request.headers:
+            return Response(_FROM_A_PAGE, 403, media_type="text/plain")
+        if call.service == "s3":
+            return await before_commit(self._runtime.faults, call, request) or self._s3
         try:
-            if service in MOTO_SERVICES:
-                return await self._moto(service, request)
-            if service not in ("sagemaker", "logs"):
-                raise UnknownOperationError(f"The embedded runtime has no service {service}.")
             body = await _body(request)
-            limiter = self._invocations if rest else None
-            answer = await anyio.to_thread.run_sync(self._run, call, request, service, target, body, limiter=limiter)
+            call.read(body)
+            instead = await before_commit(self._runtime.faults, call, request)
+            return instead or await self._run(call, request, body)
         except AwsError as error:
-            answer = protocol.encode_error(error, rest=rest)
+            return refuse(call, request.scope, error)
         except ClientDisconnect:
             raise
         except Exception:
-            _log.exception("%s %s", service, target or request.scope["path"])
+            _log.exception("%s %s", call.service, call.operation)
             failure = InternalFailureError("The embedded runtime failed; its runtime.log says how.")
-            answer = protocol.encode_error(failure, rest=rest)
+            return refuse(call, request.scope, failure)
+
+    async def _run(self, call: Call, request: Request, body: bytes) -> ASGIApp:
+        if call.service in MOTO_SERVICES:
+            return await self._moto(call, body)
+        if call.service not in ("sagemaker", "logs"):
+            raise UnknownOperationError(f"The embedded runtime has no service {call.service}.")
+        limiter = self._invocations if call.rest else None
+        work = self._invoke if call.rest else self._control
+        answer = await anyio.to_thread.run_sync(work, call, request, body, limiter=limiter)
         return Response(answer.body, answer.status, answer.headers)
 
-    async def _moto(self, service: str, request: Request) -> ASGIApp:
-        body = await _body(request)
-        cloudwatch, ours = self._runtime.cloudwatch, PUBLISHER in request.headers.get("user-agent", "")
-        if not ours:  # a call of ours is what another call waits for: it must need neither lock nor thread
+    async def _moto(self, call: Call, body: bytes) -> ASGIApp:
+        cloudwatch = self._runtime.cloudwatch
+        if not call.ours:  # a call of ours is what another call waits for: it must need neither lock nor thread
             async with self._metrics:
                 await anyio.to_thread.run_sync(cloudwatch.app)
-                if service == "monitoring":
+                if call.service == "monitoring":
                     await anyio.to_thread.run_sync(cloudwatch.publish_all)
-        return mounted(cloudwatch.app(), service, body)
+        return mounted(cloudwatch.app(), call.service, body)
 
-    def _run(self, call: _Call, request: Request, service: str, target: str, body: bytes) -> protocol.Answer:
-        if service == "sagemaker" and not target:
-            return self._invoke(call, request, body)
-        operation = protocol.operation_model(service, target)
-        call.resource = _resource_name(target, body)
+    def _control(self, call: Call, _request: Request, body: bytes) -> protocol.Answer:
+        """Answer a JSON 1.1 service."""
+        operation = protocol.operation_model(call.service, call.target)
         arguments = protocol.decode_json_request(operation, body)
-        if service == "sagemaker":
-            answer = sagemaker.call(self._runtime, target, arguments)
-        elif target in self._runtime.logs.operations:
-            answer = self._runtime.logs.operations[target](arguments)
+        if call.service == "sagemaker":
+            answer = sagemaker.call(self._runtime, call.target, arguments)
+        elif call.target in self._runtime.logs.operations:
+            answer = self._runtime.logs.operations[call.target](arguments)
         else:
-            raise unsupported(target)
+            raise unsupported(call.target)
         return protocol.encode_json_answer(operation, answer)
 
-    def _invoke(self, call: _Call, request: Request, body: bytes) -> protocol.Answer:
+    def _invoke(self, call: Call, request: Request, body: bytes) -> protocol.Answer:
         """Answer SageMaker Runtime."""
         path, headers = request.scope["path"], request.headers
         try:
@@ -159,20 +157,9 @@ class RuntimeApp:
             )
         except ValidationError as error:
             raise RuntimeValidationError(error.message) from error
-        call.operation, call.resource = operation.name, arguments["EndpointName"]
         if operation.name != "InvokeEndpoint":
             raise unsupported(operation.name)
         return protocol.encode_rest_answer(operation, self._runtime.hosting.invoke(arguments))
-
-
-def _address(request: Request) -> tuple[str, str]:
-    """Return the service of a request and the operation in its target header, "" when it has none."""
-    prefix, _, operation = request.headers.get("x-amz-target", "").partition(".")
-    service = protocol.signed_service(request.headers, request.scope["query_string"].decode("latin-1"))
-    if service is None:
-        invoked = request.scope["path"].startswith("/endpoints/") and request.scope["path"].endswith("/invocations")
-        service = _TARGETS.get(prefix, "sagemaker" if invoked else "s3")
-    return service, operation
 
 
 async def _body(request: Request) -> bytes:
@@ -184,23 +171,3 @@ async def _body(request: Request) -> bytes:
     if size > _MAX_BODY:
         raise ValidationError(f"The request has {size} bytes, more than the {_MAX_BODY} allowed.")
     return b"".join(chunks)
-
-
-def _resource_name(operation: str, body: bytes) -> str:
-    """Return the name of the resource that a JSON request is about, "-" when it names none."""
-    try:
-        request: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        return "-"
-    noun = _VERB.sub("", operation)
-    for member in (
-        f"{noun}Name",
-        "ResourceArn",
-        "NameContains",
-        "logStreamName",
-        "logStreamNamePrefix",
-        "logGroupName",
-    ):
-        if isinstance(request, dict) and isinstance(request.get(member), str):
-            return quote(request[member][:256], safe="/:", errors="replace") or "-"
-    return "-"

@@ -10,7 +10,10 @@ import botocore.session
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-__all__ = ["airflow_connection", "boto_session"]
+__all__ = ["OWN_CALLS", "airflow_connection", "boto_session"]
+
+OWN_CALLS = "airflow-ll-runtime"
+"""What the runtime's calls of itself say in their user agent: no fault rule is about them."""
 
 _KEY_ID, _SECRET = "local", "local"
 

@@ -16,19 +16,16 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 
 from airflow_ll.extras import require
-from airflow_ll.local.clients import boto_session
+from airflow_ll.local.clients import OWN_CALLS, boto_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_ll.local.store import MetricPoint, Store
 
-__all__ = ["MOTO_SERVICES", "PUBLISHER", "CloudWatch"]
+__all__ = ["MOTO_SERVICES", "CloudWatch"]
 
 MOTO_SERVICES = frozenset({"sts", "iam", "monitoring"})
-
-PUBLISHER = "airflow-ll-metrics"
-"""What our own calls of CloudWatch say in their user agent: they must not wait for themselves."""
 
 _NAMESPACE = "/aws/sagemaker/TrainingJobs"
 _BATCH = 500
@@ -64,7 +61,7 @@ class CloudWatch:
 
     @functools.cached_property
     def _client(self) -> Any:
-        config = Config(user_agent_extra=PUBLISHER)
+        config = Config(user_agent_extra=OWN_CALLS)
         return boto_session(self._url, region=self._region).client("cloudwatch", config=config)
 
     def _publish(self, points: list[MetricPoint]) -> None:

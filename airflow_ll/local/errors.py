@@ -13,6 +13,8 @@ __all__ = [
     "ResourceInUseError",
     "RuntimeValidationError",
     "SerializationError",
+    "ServiceUnavailableError",
+    "ThrottlingError",
     "UnknownOperationError",
     "ValidationError",
     "unsupported",
@@ -85,6 +87,19 @@ class InternalFailureError(AwsError):
 
     code = "InternalFailure"
     status = 500
+
+
+class ServiceUnavailableError(AwsError):
+    """A fault rule says that the service is down."""
+
+    code = "ServiceUnavailable"
+    status = 503
+
+
+class ThrottlingError(AwsError):
+    """A fault rule says that there are too many calls."""
+
+    code = "ThrottlingException"
 
 
 def unsupported(what: str, instead: str = "") -> ValidationError:

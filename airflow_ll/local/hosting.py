@@ -14,6 +14,7 @@ from airflow_ll.local.jobs import JobPool
 from airflow_ll.local.resources import ENDPOINT
 from airflow_ll.local.s3_data import CustomerDataError
 from airflow_ll.local.serving import ContainerError, ServingProcess, fetch_model
+from airflow_ll.local.speed import NoCapacityError, provision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,8 +183,14 @@ class Hosting:
         variants: list[_Variant] = []
         reason = ""
         try:
+            if plan == endpoint.get("_Pending"):  # what served before a restart serves again at once
+                provision(self._runtime, handle, ENDPOINT.key, name, endpoint["EndpointStatus"])
             for variant in plan["Variants"]:
                 variants.append(_Variant(self._runtime, name, root / variant["VariantName"], variant))
+        except NoCapacityError as error:
+            reason = str(error)
+        except InterruptedError:
+            return  # the runtime is closing: the next one deploys again
         except ContainerError as error:
             reason = f"The primary container for production variant {variant['VariantName']} {error} for this endpoint."
         except CustomerDataError as error:

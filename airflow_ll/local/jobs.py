@@ -32,6 +32,7 @@ class JobHandle:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._children: list[Child] = []
+        self._stopped = threading.Event()
         self.reason: str | None = None
 
     def stop(self, reason: str) -> None:
@@ -39,6 +40,7 @@ class JobHandle:
         with self._lock:
             self.reason = self.reason or reason
             children = list(self._children)
+        self._stopped.set()
         for child in children:
             threading.Thread(target=child.end, args=(_GRACE_SECONDS,), daemon=True).start()
 
@@ -46,6 +48,11 @@ class JobHandle:
         """Raise ``StopJobError`` when the job was asked to stop."""
         if self.reason is not None:
             raise StopJobError(self.reason)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; raise ``StopJobError`` as soon as the job is asked to stop."""
+        self._stopped.wait(seconds)
+        self.check()
 
     def attach(self, child: Child) -> None:
         """Name a process that does the job's work now."""

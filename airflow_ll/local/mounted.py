@@ -8,13 +8,13 @@ from xml.sax.saxutils import escape
 
 from starlette.responses import Response
 
-from airflow_ll.local.errors import UnknownOperationError
+from airflow_ll.local.errors import AwsError, UnknownOperationError
 from airflow_ll.local.protocol import encode_error
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["mounted"]
+__all__ = ["mounted", "refusal"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,12 +46,12 @@ def mounted(app: ASGIApp, service: str, body: bytes) -> ASGIApp:
             if started:
                 raise
             error = UnknownOperationError(f"The embedded runtime's {service} cannot answer this call.")
-            await _refusal(scope, error)(scope, receive, send)
+            await refusal(scope, error)(scope, receive, send)
 
     return answer
 
 
-def _refusal(scope: Scope, error: UnknownOperationError) -> Response:
+def refusal(scope: Scope, error: AwsError) -> Response:
     """Return the error in the protocol of the request, JSON or query."""
     kind = dict(scope["headers"]).get(b"content-type", b"")
     if b"json" in kind:

@@ -31,6 +31,7 @@ __all__ = [
     "encode_rest_answer",
     "operation_model",
     "render",
+    "rest_operation",
     "service_model",
     "signed_service",
 ]
@@ -121,13 +122,22 @@ def decode_rest_request(
     service: str, method: str, path: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[OperationModel, dict[str, Any]]:
     """Find the REST operation of a request, parse its parts (path, headers, payload) and check them."""
+    operation, labels = rest_operation(service, method, path)
+    assert operation.input_shape is not None  # it has a URI with a label
+    request = _rest_members(operation.input_shape, labels, headers, body)
+    validate(operation.input_shape, request)
+    return operation, request
+
+
+def rest_operation(service: str, method: str, path: str) -> tuple[OperationModel, dict[str, str]]:
+    """Return the operation at a path, and the labels of its URI.
+
+    :raises UnknownOperationError: there is none.
+    """
     for operation, pattern in _routes(service):
         match = pattern.fullmatch(path)
         if match and operation.http["method"] == method:
-            assert operation.input_shape is not None  # it has a URI with a label
-            request = _rest_members(operation.input_shape, match.groupdict(), headers, body)
-            validate(operation.input_shape, request)
-            return operation, request
+            return operation, match.groupdict()
     raise UnknownOperationError(f"{method} {path} is no operation of {service}.")
 
 

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_ll.local.clients import boto_session
+from airflow_ll.local.clients import OWN_CALLS, boto_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from airflow_ll.local.cloudwatch import CloudWatch
+    from airflow_ll.local.faults import Faults
     from airflow_ll.local.hosting import Hosting
     from airflow_ll.local.jobs import JobPool
     from airflow_ll.local.logs import Logs
     from airflow_ll.local.processes import Processes
+    from airflow_ll.local.speed import Speed
     from airflow_ll.local.store import Store
 
 __all__ = ["Runtime"]
@@ -37,6 +39,8 @@ class Runtime:
     processes: Processes
     jobs: JobPool
     cloudwatch: CloudWatch
+    faults: Faults
+    speed: Speed
     s3_endpoint: str | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     hosting: Hosting = field(init=False)
@@ -51,7 +55,12 @@ class Runtime:
         import boto3
         from botocore.config import Config
 
-        config = Config(retries={"max_attempts": 2}, max_pool_connections=32, s3={"addressing_style": "path"})
+        config = Config(
+            retries={"max_attempts": 2},
+            max_pool_connections=32,
+            s3={"addressing_style": "path"},
+            user_agent_extra=OWN_CALLS,
+        )
         if self.s3_endpoint is None:
             return boto_session(self.url, region=self.region).client("s3", config=config)
         return boto3.Session(region_name=self.region).client("s3", endpoint_url=self.s3_endpoint, config=config)

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -22,19 +23,22 @@ from airflow_ll.local import training, transform
 from airflow_ll.local.app import AccessLog, RuntimeApp
 from airflow_ll.local.clients import airflow_connection
 from airflow_ll.local.cloudwatch import CloudWatch
+from airflow_ll.local.connections import Connection
+from airflow_ll.local.faults import Faults, parse_rules
 from airflow_ll.local.hosting import Hosting
 from airflow_ll.local.jobs import JobPool
 from airflow_ll.local.logs import Logs
 from airflow_ll.local.processes import Processes, kill_leftovers
 from airflow_ll.local.runtime import Runtime
 from airflow_ll.local.s3 import create_app as create_s3_app
+from airflow_ll.local.speed import SPEEDS
 from airflow_ll.local.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["run"]
+__all__ = ["Options", "run"]
 
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"
@@ -43,20 +47,38 @@ _GRACE_SECONDS = 2.0
 _EXIT_SECONDS = 4.0
 
 
-def run(data_dir: Path, host: str = "127.0.0.1", port: int = 9100, s3_endpoint: str | None = None) -> int:
+@dataclass(frozen=True)
+class Options:
+    """How a runtime is started.
+
+    ``s3_endpoint`` is the URL of the S3 that jobs read and write, with the credentials of the environment; by default
+    the runtime's own. ``speed`` is a name in :data:`~airflow_ll.local.speed.SPEEDS`, ``fail`` the fault rules
+    (:mod:`airflow_ll.local.faults`).
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 9100
+    s3_endpoint: str | None = None
+    speed: str = "fast"
+    fail: Sequence[str] = ()
+
+
+def run(options: Options) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit code.
 
     The first line on standard output is ``READY http://HOST:PORT``, the second a ready-made
     ``AIRFLOW_CONN_AWS_DEFAULT``.
 
-    :param s3_endpoint: URL of the S3 that jobs read and write, with the credentials of the environment; by default the
-        runtime's own.
-    :raises LinearLearnerError: the host is not a loopback address, or the data directory is in use.
+    :raises LinearLearnerError: the host is not a loopback address, a fault rule is none, or the data directory is in
+        use.
     """
+    host = options.host
     _check_loopback(host)
-    data_dir = data_dir.resolve()
+    rules = parse_rules(options.fail)
+    data_dir = options.data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
-    with _locked(data_dir), _listening(host, port) as listener:
+    with _locked(data_dir), _listening(host, options.port) as listener:
         logging.basicConfig(
             filename=data_dir / "runtime.log",
             format="%(asctime)s %(levelname)s %(name)s %(message)s",
@@ -64,7 +86,9 @@ def run(data_dir: Path, host: str = "127.0.0.1", port: int = 9100, s3_endpoint: 
             force=True,
         )
         url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        asyncio.run(_serve(data_dir, url, listener, s3_endpoint))
+        faults = Faults(data_dir, rules)
+        runtime = _runtime(data_dir, url, options, faults)
+        asyncio.run(_serve(runtime, listener))
     return 0
 
 
@@ -128,12 +152,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(data_dir: Path, url: str, listener: socket.socket, s3_endpoint: str | None) -> None:
-    runtime = _runtime(data_dir, url, s3_endpoint)
+async def _serve(runtime: Runtime, listener: socket.socket) -> None:
+    data_dir = runtime.data_dir
     access_log = AccessLog(data_dir / "access.log")
     app = RuntimeApp(runtime, create_s3_app(data_dir, region=REGION, account_id=ACCOUNT_ID), access_log)
     config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1
+        app,
+        http=Connection,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
     )
     server = _Server(config)
     loop = asyncio.get_running_loop()
@@ -145,7 +175,7 @@ async def _serve(data_dir: Path, url: str, listener: socket.socket, s3_endpoint:
     try:
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
-        _announce(data_dir, url, s3_endpoint)
+        _announce(runtime)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -167,7 +197,7 @@ def _exit_after(seconds: float) -> None:
     timer.start()
 
 
-def _runtime(data_dir: Path, url: str, s3_endpoint: str | None) -> Runtime:
+def _runtime(data_dir: Path, url: str, options: Options, faults: Faults) -> Runtime:
     kill_leftovers(data_dir)
     store = Store(data_dir / "runtime.db")
     runtime = Runtime(
@@ -180,7 +210,9 @@ def _runtime(data_dir: Path, url: str, s3_endpoint: str | None) -> Runtime:
         processes=Processes(),
         jobs=JobPool(workers=max(2, os.cpu_count() or 1)),
         cloudwatch=CloudWatch(store, url, REGION),
-        s3_endpoint=s3_endpoint,
+        faults=faults,
+        speed=SPEEDS[options.speed],
+        s3_endpoint=options.s3_endpoint,
     )
     runtime.hosting = Hosting(runtime)
     return runtime
@@ -193,11 +225,12 @@ def _recover(runtime: Runtime) -> None:
     runtime.hosting.recover()
 
 
-def _announce(data_dir: Path, url: str, s3_endpoint: str | None) -> None:
+def _announce(runtime: Runtime) -> None:
     """Tell the caller and whoever looks into the data directory where the runtime is."""
+    data_dir, url = runtime.data_dir, runtime.url
     state = data_dir / "runtime.json.part"
     state.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
     state.replace(data_dir / "runtime.json")
-    connection = airflow_connection(url, s3_endpoint=s3_endpoint)
+    connection = airflow_connection(url, s3_endpoint=runtime.s3_endpoint)
     sys.stdout.write(f"READY {url}\nexport AIRFLOW_CONN_AWS_DEFAULT='{connection}'\n")
     sys.stdout.flush()

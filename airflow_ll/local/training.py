@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import signal
 import threading
 import time
 from pathlib import Path
@@ -18,11 +19,13 @@ from airflow_ll.local import s3_data
 from airflow_ll.local.jobs import StopJobError
 from airflow_ll.local.metrics import parse_metrics
 from airflow_ll.local.resources import TRAINING_JOB
+from airflow_ll.local.speed import NoCapacityError, hold, provision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_ll.local.jobs import JobHandle
+    from airflow_ll.local.processes import Child
     from airflow_ll.local.runtime import Runtime
 
 __all__ = ["LOG_GROUP", "end_stopped", "mark_stopping", "recover", "submit"]
@@ -32,11 +35,13 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _log = logging.getLogger(__name__)
 
 _MESSAGES = {
+    "Starting": "Preparing the instances for training",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
     "Failed": "Training job failed",
+    "Interrupted": "The managed spot training instances were interrupted",
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
@@ -47,6 +52,10 @@ _FAILURE_PREFIXES = (
     ("Algorithm Error: ", "AlgorithmError: "),
     ("Platform Error: ", "InternalServerError: "),
 )
+
+
+class _SpotInterruptedError(Exception):
+    """A fault rule took the spot instances away."""
 
 
 class _TrainingFailedError(Exception):
@@ -135,6 +144,8 @@ class _TrainingRun:
         self._root = runtime.data_dir / "jobs" / name
         self._kept: dict[str, Any] = {}
         self._last_line = ""
+        self._started = 0.0
+        self._interrupted = False
         epoch = int(time.time() * 1000)
         count = self._job["ResourceConfig"]["InstanceCount"]
         self._streams = [f"{name}/algo-{number}-{epoch}" for number in range(1, count + 1)]
@@ -147,7 +158,7 @@ class _TrainingRun:
             end_stopped(self._runtime, self._name, self._handle.reason or "Stopped", **self._kept)
         except s3_data.CustomerDataError as error:
             self._fail(f"ClientError: {error}")
-        except _TrainingFailedError as error:
+        except (_TrainingFailedError, NoCapacityError) as error:
             self._fail(str(error))
         except InterruptedError:
             return  # the runtime is closing: the next one settles the job
@@ -160,11 +171,18 @@ class _TrainingRun:
             self._runtime.cloudwatch.job_ended()
 
     def _phases(self) -> None:
-        self._enter("Downloading", TrainingStartTime=time.time())
+        provision(self._runtime, self._handle, TRAINING_JOB.key, self._name)
+        self._started = self._started or time.time()
+        self._enter("Downloading", TrainingStartTime=self._started)
         self._download()
         self._enter("Training")
         try:
             self._train()
+        except _SpotInterruptedError:
+            self._enter("Interrupted")
+            self._enter("Starting")
+            self._phases()
+            return
         except StopJobError:
             if any((self._root / "model").iterdir()):
                 self._kept = self._upload()  # what a stopped trainer saved
@@ -185,6 +203,7 @@ class _TrainingRun:
         self._handle.check()
         if not _update(self._runtime, self._name, change):
             raise StopJobError
+        hold(self._runtime, self._handle, TRAINING_JOB.key, self._name, secondary)
 
     def _fail(self, reason: str) -> None:
         if not self._runtime.closing.is_set():
@@ -224,15 +243,17 @@ class _TrainingRun:
         child = self._runtime.processes.start(["train", "--root", str(self._root)], self._root)
         self._handle.attach(child)
         limit = self._job["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
-        timer = threading.Timer(limit, self._handle.stop, ["MaxRuntimeExceeded"])
-        timer.daemon = True
-        timer.start()
+        timers = [threading.Timer(limit, self._handle.stop, ["MaxRuntimeExceeded"]), *self._interruptions(child)]
+        for timer in timers:
+            timer.daemon = True
+            timer.start()
         try:
             for lines in child.lines():
                 self._log(lines)
             code = child.process.wait()
         finally:
-            timer.cancel()
+            for timer in timers:
+                timer.cancel()
             self._handle.detach()
             if child.alive():  # its log could not be written
                 child.end(0)
@@ -240,8 +261,23 @@ class _TrainingRun:
         self._handle.check()
         if self._runtime.closing.is_set():
             raise InterruptedError  # we ended it, so what it left is no result
+        if self._interrupted and code:
+            self._interrupted = False
+            raise _SpotInterruptedError
         if code:
             raise _TrainingFailedError(_failure_reason(self._root, code, self._last_line))
+
+    def _interruptions(self, child: Child) -> list[threading.Timer]:
+        """Return the timers that take the spot instances away, if the fault rules want that."""
+
+        def interrupt() -> None:
+            self._interrupted = True
+            child.signal_group(signal.SIGKILL)
+
+        if not self._job["EnableManagedSpotTraining"]:
+            return []
+        rules = self._runtime.faults.take(["spot-interruption"], kind=TRAINING_JOB.key, resource=self._name)
+        return [threading.Timer(rule["seconds"], interrupt) for rule in rules]
 
     def _log(self, lines: list[str]) -> None:
         self._runtime.logs.write(LOG_GROUP, self._streams[0], lines)

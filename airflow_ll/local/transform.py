@@ -19,6 +19,7 @@ from airflow_ll.local.data_processing import DataProcessing
 from airflow_ll.local.jobs import StopJobError
 from airflow_ll.local.resources import TRANSFORM_JOB
 from airflow_ll.local.serving import ContainerError, ServingProcess, fetch_model
+from airflow_ll.local.speed import NoCapacityError, hold, provision
 from airflow_ll.local.transform_records import batches, records
 
 if TYPE_CHECKING:
@@ -102,8 +103,6 @@ class _TransformRun:
         data, output = self._job["TransformInput"], self._job["TransformOutput"]
         headers = {"Content-Type": data.get("ContentType"), "Accept": output.get("Accept")}
         self._headers = {key: value for key, value in headers.items() if value}
-        self._started = dt.datetime.now(dt.UTC)
-        self._processing = DataProcessing.of(self._job, self._started.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     def run(self) -> None:
         """Run the job; whatever happens, it ends in a final state (unless the runtime itself is closing)."""
@@ -116,6 +115,10 @@ class _TransformRun:
                 end(self._runtime, self._name, "Stopped")
             else:
                 self._fail(f"ClientError: {error}")
+        except NoCapacityError as error:
+            self._fail(str(error))
+        except InterruptedError:
+            return  # the runtime is closing: the next one settles the job
         except Exception as error:
             _log.exception("transform job %s", self._name)
             self._fail(f"InternalServerError: {error}")
@@ -123,9 +126,12 @@ class _TransformRun:
             shutil.rmtree(self._root, ignore_errors=True)
 
     def _transform(self) -> None:
-        self._handle.check()
+        provision(self._runtime, self._handle, TRANSFORM_JOB.key, self._name)
+        self._started = dt.datetime.now(dt.UTC)
+        self._processing = DataProcessing.of(self._job, self._started.strftime("%Y-%m-%dT%H:%M:%SZ"))
         if not _move(self._runtime, self._name, ("InProgress",), TransformStartTime=self._started.timestamp()):
             raise StopJobError
+        hold(self._runtime, self._handle, TRANSFORM_JOB.key, self._name, "InProgress")
         shutil.rmtree(self._root, ignore_errors=True)
         fetch_model(self._runtime, self._job["_ModelData"], self._root)
         items = s3_data.objects(self._runtime, self._job["TransformInput"]["DataSource"]["S3DataSource"])

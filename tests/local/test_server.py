@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from airflow_ll.exceptions import LinearLearnerError
 from airflow_ll.local import boto_session
-from airflow_ll.local.server import run
+from airflow_ll.local.server import Options, run
 from tests.local.support import (
     IMAGE,
     ROLE,
@@ -84,7 +84,7 @@ def log_lines(runtime: Runtime, job: str) -> list[str]:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com"])
 def test_only_loopback_addresses_are_served(tmp_path: Path, host: str) -> None:
     with pytest.raises(LinearLearnerError, match=rf"--host {host} is refused, use 127\.0\.0\.1"):
-        run(tmp_path, host, 0)
+        run(Options(tmp_path, host, 0))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -93,7 +93,7 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LinearLearnerError, match=f"cannot listen on 127.0.0.1:{port}"):
-            run(tmp_path, "127.0.0.1", port)
+            run(Options(tmp_path, "127.0.0.1", port))
 
 
 def test_a_data_directory_serves_one_runtime_at_a_time(fresh_runtime: Callable[[], Runtime]) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_ll.local.s3.app import S3App, create_app
+    from airflow_ll.local.s3.app import S3App, create_app, operation_name, refusal
 
-__all__ = ["S3App", "create_app"]
+__all__ = ["S3App", "create_app", "operation_name", "refusal"]
 
 
 def __getattr__(name: str) -> object:

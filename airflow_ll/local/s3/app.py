@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["S3App", "create_app"]
+__all__ = ["S3App", "create_app", "operation_name", "refusal"]
 
 _LOG = logging.getLogger(__name__)
 _THREADS = 8
@@ -80,6 +80,41 @@ def _target(scope: Scope, headers: dict[str, str]) -> tuple[str, str]:
     return bucket, key
 
 
+def _query(scope: Scope) -> dict[str, str]:
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+
+def _operation(
+    scope: Scope, headers: dict[str, str], query: dict[str, str], bucket: str, key: str
+) -> Callable[[Call], Awaitable[ASGIApp]] | None:
+    chosen = {
+        name for name in query if name not in _PARAMETERS and not name.lower().startswith(("x-amz-", "response-"))
+    }
+    if "x-amz-copy-source" in headers:
+        chosen.add("copy")
+    level = "object" if key else "bucket" if bucket else "service"
+    return _OPERATIONS.get((level, scope["method"], " ".join(sorted(chosen))))
+
+
+def operation_name(scope: Scope) -> str:
+    """Return the API's name of the operation that a request calls (``PutObject``), ``""`` when there is none."""
+    headers = _headers(scope)
+    try:
+        operation = _operation(scope, headers, _query(scope), *_target(scope, headers))
+    except S3Error:
+        return ""
+    return "".join(word.capitalize() for word in operation.__name__.split("_")) if operation else ""
+
+
+def refusal(scope: Scope, code: str, message: str | None = None) -> Response:
+    """Return S3's answer for an error that is found before a request reaches it."""
+    return _refusal(S3Error(code, message), scope, secrets.token_hex(8).upper())
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
 class S3App:
     """An S3 on a folder.
 
@@ -102,7 +137,7 @@ class S3App:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope)
         body = Body(receive)
         request_id = secrets.token_hex(8).upper()
         try:
@@ -120,14 +155,8 @@ class S3App:
 
     async def _answer(self, scope: Scope, headers: dict[str, str], body: Body) -> ASGIApp:
         bucket, key = _target(scope, headers)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        chosen = {
-            name for name in query if name not in _PARAMETERS and not name.lower().startswith(("x-amz-", "response-"))
-        }
-        if "x-amz-copy-source" in headers:
-            chosen.add("copy")
-        level = "object" if key else "bucket" if bucket else "service"
-        operation = _OPERATIONS.get((level, scope["method"], " ".join(sorted(chosen))))
+        query = _query(scope)
+        operation = _operation(scope, headers, query, bucket, key)
         if operation is None:
             raise S3Error("NotImplemented")
         if len(key.encode()) > _MAX_KEY:
