@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from airflow_ll.exceptions import RecordFormatError
+from airflow_ll.exceptions import DataError, RecordFormatError
+from airflow_ll.records.dense import copy_rows
 from airflow_ll.records.framing import Block, iter_blocks
 from airflow_ll.records.messages import decode_messages, dense_layout
 from airflow_ll.records.parts import Part, Tensors, concatenate, take
 from airflow_ll.records.ragged_decoder import decode_ragged
-from airflow_ll.records.uniform import read_uniform
+from airflow_ll.records.uniform import place_for, read_uniform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,21 +53,35 @@ class RecordBatch:
         return int(self.features.shape[0])
 
 
-def read_records(source: Source) -> RecordBatch:
+def read_records(source: Source, *, out: NDArray[Any] | None = None) -> RecordBatch:
     """Read all records of ``source``: their bytes, a path, or a binary stream.
+
+    Parameters
+    ----------
+    source
+        Its bytes, a path, or a binary stream.
+    out
+        A matrix with at least as many rows, and the columns and the dtype of dense records: the features are read into
+        its first rows, of which ``features`` is a view then. Memory that is there already takes half the time of new
+        one; after an error, what it holds is undefined.
 
     Raises
     ------
     RecordFormatError
         The bytes are not RecordIO-protobuf, or rows differ in width or in having labels; the message names the offset.
+    DataError
+        ``out`` has too few rows, or another shape or dtype, or the rows are sparse.
     MissingExtraError
         Rows are sparse and scipy is not installed.
     """
     if isinstance(source, str):
         source = Path(source)
     known_size = source.is_file() if isinstance(source, Path) else isinstance(source, (bytes, bytearray, memoryview))
-    whole = read_uniform(source) if known_size else None  # type: ignore[arg-type]  # no stream has a known size
-    return _batch(whole or concatenate(list(_parts(source))))
+    whole = read_uniform(source, out) if known_size else None  # type: ignore[arg-type]  # no stream has a known size
+    if whole:
+        return _batch(whole)
+    rows = concatenate(list(_parts(source)))
+    return _batch(rows if out is None else _into(out, rows))
 
 
 def iter_records(source: Source, batch_rows: int | None = 10_000) -> Iterator[RecordBatch]:
@@ -141,6 +156,15 @@ def _check_like(part: Part, first: Part, offset: int) -> None:
             f"The records from byte {offset} on have {part.label_dim} label(s), but the ones before have "
             f"{first.label_dim}."
         )
+
+
+def _into(out: NDArray[Any], rows: Part) -> Part:
+    """Return ``rows`` with their features in ``out``."""
+    if rows.features.bounds is not None:
+        raise DataError("The rows are sparse, which a matrix has no place for: read them without out.")
+    features = place_for(len(rows), rows.features.feature_dim, rows.features.values.dtype, out)
+    copy_rows(features, rows.features.values)
+    return replace(rows, features=Tensors(features))
 
 
 def _batch(rows: Part) -> RecordBatch:

@@ -20,7 +20,6 @@ from airflow_ll.records.wire import (
     field,
     frame,
     packed,
-    word_pieces,
 )
 
 if TYPE_CHECKING:
@@ -63,22 +62,51 @@ class DenseLayout:
         )
 
     def matches(self, data: memoryview, rows: int) -> bool:
-        """Tell whether ``data`` is ``rows`` framed rows of this layout: the template's bytes around the numbers."""
+        """Tell whether ``data`` is ``rows`` framed rows of this layout: the template's bytes around the numbers.
+
+        What lies between the features of one row and those of the next is in one piece, so one gather has all of it.
+        """
         stride = len(self.template)
-        return len(data) == rows * stride and all(
-            (np.ndarray((rows,), word.dtype, data, offset, (stride,)) == word).all() for offset, word in self._constants
+        if len(data) != rows * stride:
+            return False
+        if not rows:
+            return True
+        begin, end = self._numbers[0]
+        between = np.ndarray((rows - 1,), self._gap, data, end, (stride,))
+        last = np.frombuffer(bytes(data[len(data) - stride + end :]) + self.template[:begin], self._gap)
+        return data[:begin] == self.template[:begin] and self._fill(between) and self._fill(last)
+
+    def _fill(self, gaps: NDArray[np.void]) -> bool:
+        """Tell whether ``gaps`` (n,), the bytes from one row's features to the next row's, are the template's."""
+        gathered = gaps.copy()
+        if self.label_dim:
+            gathered.view(self._labels_in_gap)["labels"] = self._no_labels
+        return gathered.tobytes() == self._gap_template * len(gathered)
+
+    @cached_property
+    def _gap(self) -> np.dtype[np.void]:
+        return np.dtype((np.void, len(self._gap_template)))
+
+    @cached_property
+    def _labels_in_gap(self) -> np.dtype[np.void]:
+        (_, features_end), (labels_begin, _) = self._numbers
+        return np.dtype(
+            {
+                "names": ["labels"],
+                "formats": [self._no_labels.dtype],
+                "offsets": [labels_begin - features_end],
+                "itemsize": len(self._gap_template),
+            }
         )
 
     @cached_property
-    def _constants(self) -> list[tuple[int, Any]]:
-        """The template's bytes around the numbers, as (offset, word) of the widest words that fit."""
-        (features_begin, features_end), (labels_begin, labels_end) = self._numbers
-        between = ((0, features_begin), (features_end, labels_begin), (labels_end, len(self.template)))
-        return [
-            (begin + offset, np.frombuffer(self.template, f"<u{size}", 1, begin + offset)[0])
-            for begin, end in between
-            for offset, size in word_pieces(end - begin)
-        ]
+    def _gap_template(self) -> bytes:
+        begin, end = self._numbers[0]
+        return self.template[end:] + self.template[:begin]
+
+    @cached_property
+    def _no_labels(self) -> NDArray[np.void]:
+        return np.zeros((), (np.void, self.label_dim * self.label_dtype.itemsize))
 
     @cached_property
     def _numbers(self) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: A chunk fits the second-level cache, so that encoding costs little more than copying.
 CHUNK_BYTES = 1 << 20
-#: Ragged rows take some dozen steps a chunk: larger ones spread their cost.
-CHUNK_ELEMENTS = 1 << 18
+#: Ragged rows take some hundred steps a chunk: larger ones spread their cost.
+CHUNK_ELEMENTS = 1 << 19
 
 
 def write_records(stream: IO[bytes], features: Any, labels: Any = None, *, dtype: Dtype = "float32") -> int:
@@ -118,8 +118,10 @@ def _dense_rows(
 def _sparse_rows(matrix: Any, first: int, last: int, dtype: np.dtype[Any]) -> TensorRows:
     bounds = matrix.indptr[first : last + 1].astype(np.int64)
     source = matrix.data[bounds[0] : bounds[-1]]
-    values = np.empty(source.shape, dtype)
     keys = matrix.indices[bounds[0] : bounds[-1]]
+    if source.dtype == dtype and source.flags.c_contiguous:
+        return TensorRows(PackedRows(source, np.diff(bounds)), PackedRows(keys, np.diff(bounds)), matrix.shape[1])
+    values = np.empty(source.shape, dtype)
     if (bad := assign(values, source)) is not None:
         row = first + int(np.searchsorted(bounds - bounds[0], bad[0], side="right")) - 1
         raise misfit("The feature", source[bad], dtype, row, int(keys[bad]))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airflow_ll.exceptions import RecordFormatError
+from airflow_ll.exceptions import DataError, RecordFormatError
 from airflow_ll.records.dense import copy_rows
 from airflow_ll.records.framing import Block
 from airflow_ll.records.messages import dense_layout
@@ -23,26 +23,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import RawIOBase
 
+    from numpy.typing import NDArray
+
     from airflow_ll.records.dense import DenseLayout
 
 CHUNK_BYTES = 1 << 21
 _LARGEST_ROW = 1 << 20
 
 
-def read_uniform(source: bytes | bytearray | memoryview | Path) -> Part | None:
+def read_uniform(source: bytes | bytearray | memoryview | Path, out: NDArray[Any] | None = None) -> Part | None:
     """Return all rows of ``source``, or None when they are not dense floats of the first row's layout throughout.
 
     What is allocated is smaller than the source: no length is trusted. Finding the words for a fault is left to others.
+
+    Raises
+    ------
+    DataError
+        The features go into ``out``, and it is no place for them.
     """
     if not isinstance(source, Path):
         data = memoryview(source).cast("B")
         layout = _first_layout(data[:_LARGEST_ROW])
-        return _read(layout, len(data), _slices(data, _chunk_bytes(layout))) if layout else None
+        return _read(layout, len(data), _slices(data, _chunk_bytes(layout)), out) if layout else None
     with source.open("rb", buffering=0) as stream:
         layout = _first_layout(memoryview(stream.read(_LARGEST_ROW)))
         stream.seek(0)
         size = os.fstat(stream.fileno()).st_size
-        return _read(layout, size, _reads(stream, _chunk_bytes(layout))) if layout else None
+        return _read(layout, size, _reads(stream, _chunk_bytes(layout)), out) if layout else None
 
 
 def _first_layout(data: memoryview) -> DenseLayout | None:
@@ -62,10 +69,28 @@ def _chunk_bytes(layout: DenseLayout) -> int:
     return max(1, CHUNK_BYTES // stride) * stride
 
 
-def _read(layout: DenseLayout, size: int, chunks: Iterator[memoryview]) -> Part | None:
+def place_for(rows: int, columns: int, dtype: np.dtype[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+    """Return a matrix (rows, columns): the first rows of ``out``, or new memory when that is None.
+
+    Raises
+    ------
+    DataError
+        ``out`` has fewer rows, another number of columns or another dtype.
+    """
+    if out is None:
+        return np.empty((rows, columns), dtype)
+    if out.ndim != 2 or len(out) < rows or out.shape[1] != columns or out.dtype != dtype:
+        raise DataError(
+            f"out must be a matrix of {dtype.name} with {columns} column(s) and at least {rows} row(s), but it is of "
+            f"{out.dtype.name} and has the shape {out.shape}."
+        )
+    return out[:rows]
+
+
+def _read(layout: DenseLayout, size: int, chunks: Iterator[memoryview], out: NDArray[Any] | None) -> Part | None:
     stride = len(layout.template)
     rows = size // stride
-    features = np.empty((rows, layout.feature_dim), layout.feature_dtype)
+    features = place_for(rows, layout.feature_dim, layout.feature_dtype, out)
     labels = np.empty((rows, layout.label_dim), layout.label_dtype)
     first = 0
     for chunk in chunks:
