@@ -34,8 +34,8 @@ LIMITS = """
 What limits us:
 
 - Decoding to a matrix of its own ends in new memory, which the kernel fills with zeros first; `out=` reads into memory
-  that is there. The rows "for comparison" are that cost with a plain copy and nothing else. One copy of 256 MB also goes
-  past the caches, which copies of one row after another do not: they read the target before they write it.
+  that is there. The rows "for comparison" are that cost with a plain copy and nothing else. A copy in one piece also
+  goes past the caches; copies of one row after another do not, so the target is read before it is written.
 - A sparse row of 100 numbers becomes some 650 bytes at places that depend on all lengths before. Every step is
   vectorised over the rows of a chunk: some eight passes over the keys, some seventy over the rows (their lengths and
   the strips between the numbers), where a compiled loop would need one.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +31,10 @@ os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+
+# How long an example takes says more about the machine's other work than about ours.
+settings.register_profile("no timing is asserted", deadline=None)
+settings.load_profile("no timing is asserted")
 
 SHARED = Path(__file__).parents[2] / "shared"
 
