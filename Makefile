@@ -14,7 +14,7 @@ UV_VERSION := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo up test check compose oldest compat bench format lock proto clean
+.PHONY: help demo up test check compose oldest clients compat bench format lock proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,47 +46,27 @@ check: $(STAMP) ## Lint, types, import floors
 compose: ## Lint docker-compose.yaml against the Compose specification (needs npx)
 	@npx --yes dclint@3.1.0 --max-warnings 0 docker-compose.yaml
 
-OLDEST := .venvs/oldest
+# Side environments: .venvs/NAME is environments/NAME.lock, on $(PYTHON_NAME) if that is set. They are only made by the
+# targets that need them, never by `make test` or `make demo`.
+PYTHON_mxnet := 3.11
 
-$(OLDEST)/.installed: requirements-oldest.lock pyproject.toml | $(STAMP)
-	@echo "Setting up $(OLDEST) (once) ..."
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
-	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --compile-bytecode --requirements requirements-oldest.lock
-	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --editable .
+.venvs/%/.installed: environments/%.lock | $(STAMP)
+	@echo "Setting up .venvs/$* (once) ..."
+	@$(BIN)/uv venv --quiet --clear --no-python-downloads --python $(or $(PYTHON_$*),$(BIN)/python) .venvs/$*
+	@$(BIN)/uv pip install --quiet --python .venvs/$*/bin/python --compile-bytecode --requirements $<
 	@touch $@
 
-oldest: $(OLDEST)/.installed ## Import every module on the oldest supported Airflow
-	@$(OLDEST)/bin/python -m pytest -n 0 tests/test_imports.py
+.venvs/oldest/.installed: pyproject.toml
 
-# The last MXNet; it needs a NumPy that Python 3.12 does not have.
-MXNET := .venvs/mxnet
+oldest: .venvs/oldest/.installed ## Import every module on the oldest supported Airflow
+	@.venvs/oldest/bin/python -m pytest -n 0 tests/test_imports.py
 
-$(MXNET)/.installed: benchmarks/requirements-mxnet.lock | $(STAMP)
-	@echo "Setting up $(MXNET) (once) ..."
-	@$(BIN)/uv venv --quiet --clear --no-python-downloads --python 3.11 $(MXNET)
-	@$(BIN)/uv pip install --quiet --python $(MXNET)/bin/python --requirements benchmarks/requirements-mxnet.lock
-	@touch $@
+clients: .venvs/sdk/.installed .venvs/awscli/.installed ## Set up the SageMaker SDK and the AWS CLI; the tests then run both
 
-compat: $(MXNET)/.installed ## Open our models in the real MXNet 1.9.1 and compare the predictions
-	@$(BIN)/python -m pytest -n 0 tests/artifacts/test_mxnet.py
+compat: clients .venvs/mxnet/.installed ## Run others' clients and MXNet against us, all cases at their own pace
+	@$(BIN)/python -m pytest -n 3 -m "" tests/compat tests/artifacts/test_mxnet.py tests/records/test_sdk_reader.py
 
-SDK := .venvs/sdk
-
-$(SDK)/.installed: benchmarks/requirements-sdk.lock | $(STAMP)
-	@echo "Setting up $(SDK) (once) ..."
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SDK)
-	@$(BIN)/uv pip install --quiet --python $(SDK)/bin/python --requirements benchmarks/requirements-sdk.lock
-	@touch $@
-
-VW := .venvs/vw
-
-$(VW)/.installed: benchmarks/requirements-vw.lock | $(STAMP)
-	@echo "Setting up $(VW) (once) ..."
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VW)
-	@$(BIN)/uv pip install --quiet --python $(VW)/bin/python --requirements benchmarks/requirements-vw.lock
-	@touch $@
-
-bench: $(SDK)/.installed $(VW)/.installed ## Run the benchmarks and write their result pages
+bench: .venvs/sdk/.installed .venvs/vw/.installed ## Run the benchmarks and write their result pages
 	@$(BIN)/python -m benchmarks.records
 	@$(BIN)/python -m benchmarks.learner_loop
 	@$(BIN)/python -m benchmarks.fidelity
@@ -97,13 +77,13 @@ format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: $(STAMP) ## Refresh requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --extra demo --group dev \
-	  --output-file requirements.lock pyproject.toml
-	@$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --exclude-newer 2026-05-01 \
-	  --no-emit-index-url --no-emit-find-links --extra sparse \
-	  --output-file requirements-oldest.lock pyproject.toml requirements-oldest.in
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+LOCK_oldest := --exclude-newer 2026-05-01
+
+lock: $(STAMP) ## Refresh the lock files
+	@$(COMPILE) --universal --extra demo --group dev --output-file requirements.lock pyproject.toml
+	@$(foreach name,$(basename $(notdir $(wildcard environments/*.in))), \
+	  $(COMPILE) $(LOCK_$(name)) --output-file environments/$(name).lock environments/$(name).in;)
 
 # The oldest compiler whose output runs on every protobuf from 5.26 on.
 proto: $(STAMP) ## Regenerate records/record_pb2.py from record.proto
