@@ -5,15 +5,15 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from airflow_ll.testing import LocalRuntime as Runtime
+from airflow_ll.testing import start_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,8 @@ os.environ |= {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 
+__all__ = ["SHARED", "Runtime", "start_runtime"]
+
 # How long an example takes says more about the machine's other work than about ours.
 settings.register_profile("no timing is asserted", deadline=None)
 settings.load_profile("no timing is asserted")
@@ -45,61 +47,6 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the reference data (../shared) is not here")
     return SHARED
-
-
-class Runtime:
-    """One running ``airflow-ll local`` and clients for it."""
-
-    def __init__(self, process: subprocess.Popen[str], url: str, data_dir: Path) -> None:
-        self.process, self.url, self.data_dir = process, url, data_dir
-
-    def client(self, service: str, **config: Any) -> Any:
-        """Return a boto3 client of ``service`` that talks to this runtime."""
-        import boto3
-        from botocore.config import Config
-
-        session: Any = boto3.session.Session()
-        return session.client(
-            service,
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="testing-key-id",
-            aws_secret_access_key="testing-secret",
-            config=Config(retries={"max_attempts": 0}, **config),
-        )
-
-    def stop(self) -> None:
-        """Stop it as a user would, and fail when it does not end."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        finally:
-            if self.process.stdout:
-                self.process.stdout.close()
-
-
-def start_runtime(data_dir: Path, *options: str, **environment: str) -> Runtime:
-    """Start ``airflow-ll local`` on a free port and wait for its first line."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "stderr.log").open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "airflow_ll", "local", "--port", "0", "--data-dir", str(data_dir), *options],
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
-    first = process.stdout.readline()
-    if not first.startswith("READY "):
-        process.kill()
-        raise RuntimeError(f"the runtime said {first!r}: {(data_dir / 'stderr.log').read_text()[-2000:]}")
-    return Runtime(process, first.split()[1], data_dir)
 
 
 @pytest.fixture(scope="session")
