@@ -23,13 +23,18 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": [_modules("airflow_ll.operators", *_CAPABILITIES)],
-        "sensors": [_modules("airflow_ll.sensors", "endpoint", "record_set", "training", "transform")],
+        "sensors": [_modules("airflow_ll.sensors", *_WAITS)],
         "hooks": [_modules("airflow_ll.hooks", "linear_learner")],
-        "triggers": [_modules("airflow_ll.triggers", "endpoint", "record_set", "training", "transform")],
+        "triggers": [_modules("airflow_ll.triggers", *_WAITS)],
         "extra-links": [
+            "airflow_ll.links.CompilationJobLink",
             "airflow_ll.links.EndpointLink",
             "airflow_ll.links.TrainingJobLink",
+            "airflow_ll.links.TrainingJobLogsLink",
+            "airflow_ll.links.TrainingJobMetricsLink",
             "airflow_ll.links.TransformJobLink",
+            "airflow_ll.links.TransformJobLogsLink",
+            "airflow_ll.links.TuningJobLink",
         ],
         "task-decorators": [
             {
@@ -44,7 +49,22 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-_CAPABILITIES = ("deploy", "model", "predict", "record_set", "record_set_parts", "teardown", "training", "transform")
+_CAPABILITIES = (
+    "analytics",
+    "attach",
+    "compilation",
+    "deploy",
+    "model",
+    "predict",
+    "record_set",
+    "record_set_parts",
+    "register",
+    "teardown",
+    "training",
+    "transform",
+    "tuning",
+)
+_WAITS = ("compilation", "endpoint", "record_set", "training", "transform", "tuning")
 
 
 def _modules(package: str, *names: str) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def ensure(
     name: str | None = None,
     if_exists: IfExists = "adopt",
     before_create: Callable[[str], None] = lambda _: None,
+    base_name: str | None = None,
 ) -> Ensured:
     """Adopt what this task created before, or create it.
 
@@ -58,10 +59,12 @@ def ensure(
     :param name: an explicit name, which has one generation only.
     :param if_exists: what to do about a completed resource of the same request.
     :param before_create: called with the name right before anything that costs money exists under it, or is adopted.
+    :param base_name: the readable part of a name that is not explicit.
     :raises ResourceConflictError: the name belongs to somebody else.
     """
+    generation_name = _generations(resource, identity, base_name)
     for _ in range(_TURNS):
-        found = _newest(hook, resource, identity, name)
+        found = _newest(hook, resource, generation_name, name)
         request = build(found.name)
         known = None if found.description is None else existing(hook, resource, found.description)
         action = decide(identity, fingerprint(request), known, if_exists)
@@ -75,7 +78,7 @@ def ensure(
             _end(hook, resource, found.name, stop=action is Action.STOP_THEN_NEXT)
             continue
         if action is Action.NEXT_GENERATION:
-            found = _next(resource, identity, found, explicit=name is not None)
+            found = _next(resource, generation_name, found, explicit=name is not None)
             request = build(found.name)
         before_create(found.name)
         arn = _create(hook, resource, tagged(request, identity))
@@ -92,10 +95,16 @@ def existing(hook: LinearLearnerHook, resource: Resource, description: dict[str,
     return Existing(TaskIdentity.from_tags(tags), fingerprint_from_tags(tags), status)
 
 
-def newest_name(hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity, name: str | None) -> str | None:
+def newest_name(
+    hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity, name: str | None, base_name: str | None = None
+) -> str | None:
     """Return the name of the resource that the task works on, None when there is none."""
-    newest = _newest(hook, resource, identity, name or None)
+    newest = _newest(hook, resource, _generations(resource, identity, base_name), name or None)
     return None if newest.description is None else newest.name
+
+
+def _generations(resource: Resource, identity: TaskIdentity, base_name: str | None) -> Callable[[int], str]:
+    return lambda generation: resource_name(identity, resource.kind, generation, base_name=base_name)
 
 
 def tagged(request: dict[str, Any], identity: TaskIdentity) -> dict[str, Any]:
@@ -103,14 +112,16 @@ def tagged(request: dict[str, Any], identity: TaskIdentity) -> dict[str, Any]:
     return {**request, "Tags": [*request.get("Tags", []), *identity.tags(fingerprint(request))]}
 
 
-def _newest(hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity, name: str | None) -> _Candidate:
+def _newest(
+    hook: LinearLearnerHook, resource: Resource, generation_name: Callable[[int], str], name: str | None
+) -> _Candidate:
     """Return the newest generation that exists, or the first one to create."""
     if name is not None:
         return _Candidate(name, 0, hook.describe(resource, name))
-    newest = _Candidate(resource_name(identity, resource.kind), 0, None)
+    newest = _Candidate(generation_name(0), 0, None)
     generation = 0
     while True:
-        candidate = resource_name(identity, resource.kind, generation)
+        candidate = generation_name(generation)
         description = hook.describe(resource, candidate)
         if description is None:
             return newest
@@ -118,14 +129,16 @@ def _newest(hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity,
         generation += 1
 
 
-def _next(resource: Resource, identity: TaskIdentity, found: _Candidate, *, explicit: bool) -> _Candidate:
+def _next(
+    resource: Resource, generation_name: Callable[[int], str], found: _Candidate, *, explicit: bool
+) -> _Candidate:
     if explicit:
         raise ResourceConflictError(
             f"The {resource.title} {found.name!r} exists already and ended without success or was asked for "
             f"differently: an explicit name can be used once, so change {resource.argument} or leave it out."
         )
     generation = found.generation + 1
-    return _Candidate(resource_name(identity, resource.kind, generation), generation, None)
+    return _Candidate(generation_name(generation), generation, None)
 
 
 def _create(hook: LinearLearnerHook, resource: Resource, request: dict[str, Any]) -> str | None:

@@ -14,28 +14,21 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from airflow_ll.exceptions import RequestError
+from airflow_ll.hooks.capabilities import Capabilities
 from airflow_ll.hooks.failures import is_not_found
 from airflow_ll.hooks.resources import ENDPOINT_CONFIG, MODEL, RECORD_SET, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import ArrayLike
-
 __all__ = ["LinearLearnerHook", "split_s3_uri"]
 
 _PATIENT = Config(retries={"mode": "standard", "max_attempts": 5})
 # A signal handler has seconds to live.
 _IMPATIENT = Config(connect_timeout=2, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
-_CONSOLE_PAGES = {"training_job_name": "jobs", "transform_job_name": "transform-jobs", "endpoint_name": "endpoints"}
-_CONSOLE_DOMAINS = {
-    "aws": "console.aws.amazon.com",
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-}
 
 
-class LinearLearnerHook(AwsBaseHook):
+class LinearLearnerHook(Capabilities, AwsBaseHook):
     """Talk to SageMaker, S3 and CloudWatch Logs with one Airflow connection.
 
     Region, ``verify``, ``endpoint_url`` and the botocore configuration reach the client of every service.
@@ -255,32 +248,11 @@ class LinearLearnerHook(AwsBaseHook):
 
     # -- faces -------------------------------------------------------------------------------------
 
-    def console_url(self, resource: Resource, name: str) -> str | None:
-        """Return the page of a resource in the AWS console; None for an endpoint that is not AWS's own."""
-        meta = self.client("sagemaker").meta
-        domain, page = _CONSOLE_DOMAINS.get(meta.partition), _CONSOLE_PAGES.get(resource.argument)
-        host = urlsplit(meta.endpoint_url).hostname or ""
-        if not domain or not page or not host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            return None
-        return f"https://{self.region}.{domain}/sagemaker/home?region={self.region}#/{page}/{name}"
+    def console_url(self, resource: Resource, name: str, page: str = "resource") -> str | None:
+        """Return a page of the AWS console: see :func:`airflow_ll.hooks.console.console_url`."""
+        from airflow_ll.hooks.console import console_url
 
-    def predict(self, endpoint_name: str, features: ArrayLike, *, content_type: str = "text/csv") -> Any:
-        """Return the endpoint's predictions of ``features``, in as many calls as their size needs.
-
-        :param features: array of shape (rows, feature_dim).
-        :param content_type: how the rows travel: ``text/csv``, ``application/json`` or
-            ``application/x-recordio-protobuf``.
-        :return: :class:`airflow_ll.artifacts.Predictions` of all rows, in order.
-        """
-        from airflow_ll.hooks.predicting import predict
-
-        return predict(self.client("sagemaker-runtime"), endpoint_name, features, content_type)
-
-    def upload_record_set(self, features: ArrayLike, labels: ArrayLike | None = None, **settings: Any) -> Any:
-        """Upload arrays as a record set: see :func:`airflow_ll.hooks.record_sets.upload_record_set`."""
-        from airflow_ll.hooks.record_sets import upload_record_set
-
-        return upload_record_set(self, features, labels, **settings)
+        return console_url(self.client("sagemaker"), resource, name, page)
 
     def default_tags(self, tags: Mapping[str, str] | Sequence[Mapping[str, str]] | None) -> list[dict[str, str]]:
         """Return tags in the API's form, given as a mapping or in that form already."""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENDPOINT", "ENDPOINT_CONFIG", "MODEL", "RECORD_SET", "TRAINING_JOB", "TRANSFORM_JOB", "Resource"]
+__all__ = [
+    "COMPILATION_JOB",
+    "ENDPOINT",
+    "ENDPOINT_CONFIG",
+    "MODEL",
+    "RECORD_SET",
+    "TRAINING_JOB",
+    "TRANSFORM_JOB",
+    "TUNING_JOB",
+    "Resource",
+]
 
 _JOB_RUNNING = frozenset({"InProgress", "Stopping"})
 
@@ -48,7 +59,8 @@ class Resource:
 
     def operation(self, verb: str) -> str:
         """Return the boto3 method of ``verb`` (``describe``, ``create``, ...)."""
-        return f"{verb}_{self.argument.removesuffix('_name')}"
+        words: str = re.sub("(?<!^)(?=[A-Z])", "_", self.member).lower()
+        return f"{verb}_{words}"
 
     def arn(self, description: Mapping[str, Any]) -> str:
         """Return the ARN from a description or from the answer to a Create."""
@@ -85,6 +97,26 @@ TRANSFORM_JOB = Resource(
     running=_JOB_RUNNING,
     good=frozenset({"Completed"}),
     stopped=frozenset({"Stopped"}),
+    stoppable=True,
+)
+TUNING_JOB = Resource(
+    kind="tuning",
+    title="tuning job",
+    member="HyperParameterTuningJob",
+    argument="tuning_job_name",
+    running=_JOB_RUNNING | {"Deleting"},
+    good=frozenset({"Completed"}),
+    stopped=frozenset({"Stopped"}),
+    stoppable=True,
+)
+COMPILATION_JOB = Resource(
+    kind="compilation",
+    title="compilation job",
+    member="CompilationJob",
+    argument="compilation_job_name",
+    running=frozenset({"STARTING", "INPROGRESS", "STOPPING"}),
+    good=frozenset({"COMPLETED"}),
+    stopped=frozenset({"STOPPED"}),
     stoppable=True,
 )
 MODEL = Resource(kind="model", title="model", member="Model", argument="model_name")

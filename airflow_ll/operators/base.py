@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator, conf
 
-from airflow_ll.exceptions import JobFailedError, JobTimeoutError, RequestError
+from airflow_ll.exceptions import JobFailedError, JobTimeoutError
 from airflow_ll.hooks.connected import Connected, task_identity
 from airflow_ll.hooks.failures import clear_failures
+from airflow_ll.hooks.settings import DEFAULT_MAX_RUN
 from airflow_ll.hooks.waiting import DEFAULT_POLL_INTERVAL, outcome, timeout_message, wait_until_ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from airflow_ll.hooks.ensuring import Ensured
     from airflow_ll.hooks.resources import Resource
@@ -24,14 +24,12 @@ if TYPE_CHECKING:
     from airflow_ll.requests.names import TaskIdentity
     from airflow_ll.triggers.base import LinearLearnerTrigger
 
-__all__ = ["LinearLearnerJobOperator", "LinearLearnerOperator", "OnKill", "iso_times", "specify"]
+__all__ = ["PROVISIONING_SECONDS", "LinearLearnerJobOperator", "LinearLearnerOperator", "OnKill", "iso_times"]
 
 OnKill = Literal["stop", "leave"]
 
-_PROVISIONING_SECONDS = 3600.0  # SageMaker's own limits count from the start of the work
+PROVISIONING_SECONDS = 3600.0  # SageMaker's own limits count from the start of the work
 _TRIGGERER_SECONDS = 300.0
-
-_Spec = TypeVar("_Spec")
 
 
 class LinearLearnerOperator(Connected, BaseOperator):
@@ -41,11 +39,13 @@ class LinearLearnerOperator(Connected, BaseOperator):
     :param region_name: the region, when it is not the connection's.
     :param verify: whether to verify TLS certificates, or the path of a CA bundle.
     :param botocore_config: settings of ``botocore.config.Config``.
+    :param base_job_name: the readable part of the names of what the task creates, instead of DAG and task; give it
+        another value only in a new run, as attempts find each other's resources by name.
     :param multiple_outputs: whether each key of the result is an XCom of its own, so that another task can take
         ``training.output["model_data"]``.
     """
 
-    template_fields: Sequence[str] = ("aws_conn_id", "region_name")
+    template_fields: Sequence[str] = ("aws_conn_id", "region_name", "base_job_name")
     ui_color: str = "#e9e4f5"
 
     def __init__(
@@ -55,6 +55,7 @@ class LinearLearnerOperator(Connected, BaseOperator):
         region_name: str | None = None,
         verify: bool | str | None = None,
         botocore_config: dict[str, Any] | None = None,
+        base_job_name: str | None = None,
         multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -63,6 +64,7 @@ class LinearLearnerOperator(Connected, BaseOperator):
         self.region_name = region_name
         self.verify = verify
         self.botocore_config = botocore_config
+        self.base_job_name = base_job_name
 
     def ensure(
         self,
@@ -84,6 +86,7 @@ class LinearLearnerOperator(Connected, BaseOperator):
             name=name or None,
             if_exists=if_exists,
             before_create=lambda taken: self.before_create(resource, taken),
+            base_name=self.base_job_name or None,
         )
 
     def before_create(self, resource: Resource, name: str) -> None:
@@ -102,7 +105,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
     """
 
     resource: ClassVar[Resource]
-    link: ClassVar[_ConsoleLink]
+    operator_extra_links: Collection[_ConsoleLink] = ()
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         self.stop_on_kill = on_kill == "stop"
         self.if_exists = if_exists
         self.facts: dict[str, Any] = {}  # what the result needs beside the description
-        self.console_url = ""
+        self.console_urls: dict[str, str] = {}
         self._at_work: str | None = None
         self._killed = False
 
@@ -143,7 +146,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
 
     def default_wait_timeout(self) -> float:
         """Return the seconds after which a resource without a StoppingCondition must have ended."""
-        raise NotImplementedError
+        return DEFAULT_MAX_RUN
 
     def after_look(self, name: str) -> Callable[[], None] | None:
         """Return what to do after each look of a waiting task."""
@@ -161,7 +164,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         """Go on after the trigger's event."""
         name, self.facts = event["name"], event["facts"]
         self._prepare_kill(name)
-        self.console_url = self.link.store(context, self.hook, self.resource, name)
+        self._store_links(context, name)
         if event["status"] == "error":
             raise (AirflowException if event["retryable"] else AirflowFailException)(event["message"])
         description = self._describe(name)
@@ -184,12 +187,13 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         from airflow_ll.hooks.ensuring import newest_name
 
         identity = task_identity(context)
-        name = newest_name(self.hook, self.resource, identity, getattr(self, self.resource.argument, None))
+        explicit = getattr(self, self.resource.argument, None)
+        name = newest_name(self.hook, self.resource, identity, explicit, self.base_job_name or None)
         if name is not None:
             self._give_up(name)
 
     def _follow(self, context: Any, job: Ensured, *, renewed: bool) -> dict[str, Any]:
-        self.console_url = self.link.store(context, self.hook, self.resource, job.name)
+        self._store_links(context, job.name)
         if not self.wait_for_completion:
             return self.result(self._describe(job.name), adopted=job.adopted)
         description = self._describe(job.name)  # what has ended already need not be waited for
@@ -214,6 +218,11 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         """Whether an earlier attempt's kill reached the job only after this attempt had adopted it."""
         by_hand = description.get("SecondaryStatus", "Stopped") == "Stopped"
         return self.resource.status(description) in self.resource.stopped and by_hand
+
+    def _store_links(self, context: Any, name: str) -> None:
+        self.console_urls = {
+            link.name: link.store(context, self.hook, self.resource, name) for link in self.operator_extra_links
+        }
 
     def _describe(self, name: str) -> dict[str, Any]:
         description = self.hook.describe(self.resource, name)
@@ -256,7 +265,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
             return self.wait_timeout
         limits = description.get("StoppingCondition", {})
         seconds = limits.get("MaxWaitTimeInSeconds") or limits.get("MaxRuntimeInSeconds")
-        return float(seconds) + _PROVISIONING_SECONDS if seconds else self.default_wait_timeout()
+        return float(seconds) + PROVISIONING_SECONDS if seconds else self.default_wait_timeout()
 
     # Killing.
 
@@ -291,19 +300,6 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
             self.stop_paid(name)
         except Exception as error:
             self.log.warning("The %s %s could not be stopped: %s", self.resource.title, name, error)
-
-
-def specify(kind: Callable[..., _Spec], **settings: Any) -> _Spec:
-    """Return the spec with these settings.
-
-    :raises RequestError: for a setting that it does not have, or a wrong one.
-    """
-    known = [field.name for field in fields(cast("Any", kind))]
-    unknown = sorted(settings.keys() - set(known))
-    if unknown:
-        name = kind.__name__
-        raise RequestError(f"{name} has no {', '.join(unknown)}: its fields are {', '.join(known)}.")
-    return kind(**settings)
 
 
 def iso_times(description: Mapping[str, Any], **keys: str) -> dict[str, str]:

@@ -8,8 +8,9 @@ from airflow_ll.exceptions import JobFailedError
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import is_not_found
 from airflow_ll.hooks.resources import ENDPOINT, ENDPOINT_CONFIG
+from airflow_ll.hooks.settings import specify
 from airflow_ll.links import EndpointLink
-from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times, specify
+from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
 from airflow_ll.operators.model import ModelArguments
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class LinearLearnerDeployOperator(LinearLearnerJobOperator, ModelArguments):
     """
 
     resource = ENDPOINT
-    link = EndpointLink()
-    operator_extra_links = (link,)
+    operator_extra_links = (EndpointLink(),)
     template_fields: Sequence[str] = (
         "instance_type",
         "initial_instance_count",

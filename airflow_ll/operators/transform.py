@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_ll.exceptions import RequestError
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.resources import TRANSFORM_JOB
-from airflow_ll.links import TransformJobLink
-from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times, specify
+from airflow_ll.hooks.settings import specify
+from airflow_ll.links import TransformJobLink, TransformJobLogsLink
+from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
 from airflow_ll.operators.model import ModelArguments
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
     """
 
     resource = TRANSFORM_JOB
-    link = TransformJobLink()
-    operator_extra_links = (link,)
+    operator_extra_links = (TransformJobLink(), TransformJobLogsLink())
     template_fields: Sequence[str] = (
         "records",
         "data",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_ll.requests.adoption import Action, Existing, IfExists, State, conflict, decide, state_of
+    from airflow_ll.requests.analytics import metric_names, metric_statistics
     from airflow_ll.requests.attach import AttachedTrainingJob, attach_training_job
     from airflow_ll.requests.channels import Channel, FileSystemChannel, channel_from_dict
     from airflow_ll.requests.compilation import CompilationJobSpec, compilation_job, target_device
@@ -28,10 +29,23 @@ if TYPE_CHECKING:
     )
     from airflow_ll.requests.images import image_uri
     from airflow_ll.requests.models import ModelSpec, model
-    from airflow_ll.requests.names import TaskIdentity, fingerprint, fingerprint_from_tags, resource_name
+    from airflow_ll.requests.names import TaskIdentity, fingerprint, fingerprint_from_tags, resource_name, user_tags
+    from airflow_ll.requests.registry import (
+        ModelPackageGroupSpec,
+        ModelPackageSpec,
+        model_package,
+        model_package_group,
+    )
     from airflow_ll.requests.training import TrainingJobSpec, training_job
     from airflow_ll.requests.transforms import BatchDataCapture, TransformJobSpec, transform_job
-    from airflow_ll.requests.tuning import CategoricalRange, ContinuousRange, IntegerRange, TuningJobSpec, tuning_job
+    from airflow_ll.requests.tuning import (
+        CategoricalRange,
+        ContinuousRange,
+        IntegerRange,
+        TuningJobSpec,
+        range_from_json,
+        tuning_job,
+    )
 
 _EXPORTS = {
     "Action": "adoption",
@@ -49,6 +63,8 @@ _EXPORTS = {
     "FileSystemChannel": "channels",
     "IfExists": "adoption",
     "IntegerRange": "tuning",
+    "ModelPackageGroupSpec": "registry",
+    "ModelPackageSpec": "registry",
     "ModelSpec": "models",
     "Serverless": "endpoints",
     "State": "adoption",
@@ -68,13 +84,19 @@ _EXPORTS = {
     "fingerprint": "names",
     "fingerprint_from_tags": "names",
     "image_uri": "images",
+    "metric_names": "analytics",
+    "metric_statistics": "analytics",
     "model": "models",
+    "model_package": "registry",
+    "model_package_group": "registry",
+    "range_from_json": "tuning",
     "resource_name": "names",
     "state_of": "adoption",
     "target_device": "compilation",
     "training_job": "training",
     "transform_job": "transforms",
     "tuning_job": "tuning",
+    "user_tags": "names",
 }
 
 __all__ = [
@@ -93,6 +115,8 @@ __all__ = [
     "FileSystemChannel",
     "IfExists",
     "IntegerRange",
+    "ModelPackageGroupSpec",
+    "ModelPackageSpec",
     "ModelSpec",
     "Serverless",
     "State",
@@ -112,13 +136,19 @@ __all__ = [
     "fingerprint",
     "fingerprint_from_tags",
     "image_uri",
+    "metric_names",
+    "metric_statistics",
     "model",
+    "model_package",
+    "model_package_group",
+    "range_from_json",
     "resource_name",
     "state_of",
     "target_device",
     "training_job",
     "transform_job",
     "tuning_job",
+    "user_tags",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.exceptions import RequestError
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = ["AttachedTrainingJob", "attach_training_job"]
+
+# What AttachedTrainingJob.to_dict tells in another form, or not at all.
+_APART = {"hyperparameters", "channels", "environment"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,25 @@ class AttachedTrainingJob:
     model_uri: str | None
     tuning_job_arn: str | None
     unknown_hyperparameters: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the job's settings as JSON; without environment variables, which may be secrets.
+
+        ``hyperparameters`` are typed; ``channels`` are what :func:`airflow_ll.requests.channel_from_dict` takes, so
+        that they can be the ``records`` of another job.
+        """
+        spec = self.spec
+        settings = {one.name: getattr(spec, one.name) for one in fields(spec) if one.name not in _APART}
+        return {
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
+            "hyperparameters": spec.hyperparameters.given,
+            "feature_dim": spec.hyperparameters.given.get("feature_dim"),
+            "mini_batch_size": spec.hyperparameters.given.get("mini_batch_size"),
+            "channels": [_channel_dict(channel) for channel in spec.channels],
+            "model_uri": self.model_uri,
+            "tuning_job_arn": self.tuning_job_arn,
+            "unknown_hyperparameters": dict(self.unknown_hyperparameters),
+        }
 
 
 def attach_training_job(
@@ -136,6 +158,14 @@ def _observation(description: Mapping[str, Any]) -> dict[str, Any]:
 def _location(entry: Mapping[str, Any]) -> str | None:
     uri = entry["DataSource"].get("S3DataSource", {}).get("S3Uri")
     return None if uri is None else str(uri)
+
+
+def _channel_dict(channel: AnyChannel) -> dict[str, Any]:
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(channel).items()
+        if value is not None and value != ()
+    }
 
 
 def _channel(entry: Mapping[str, Any]) -> AnyChannel:

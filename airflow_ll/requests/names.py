@@ -27,6 +27,7 @@ __all__ = [
     "fingerprint_from_tags",
     "is_tag_value",
     "resource_name",
+    "user_tags",
 ]
 
 TAG_PREFIX: Final = "airflow-ll:"
@@ -118,7 +119,9 @@ class TaskIdentity:
         return f"task {self.task_id!r}{mapped} of DAG {self.dag_id!r} in run {self.run_id!r}"
 
 
-def resource_name(identity: TaskIdentity, kind: str, generation: int = 0, max_length: int = 63) -> str:
+def resource_name(
+    identity: TaskIdentity, kind: str, generation: int = 0, max_length: int = 63, base_name: str | None = None
+) -> str:
     """Return the name of a resource: ``<dag>-<task>-<run hash>-<task hash>-g<generation>``.
 
     An owner that was read from tags has the same names as the task itself.
@@ -126,6 +129,7 @@ def resource_name(identity: TaskIdentity, kind: str, generation: int = 0, max_le
     :param kind: one of :data:`KINDS`; a tuning job's name is never longer than 32 characters.
     :param generation: 0 for the first; the next one replaces a resource that failed or was asked for differently.
     :param max_length: a lower limit than SageMaker's.
+    :param base_name: what people are to read instead of DAG and task; the hashes tell the rest.
     :raises RequestError: for an unknown kind, a negative generation or a limit that the hashes alone exceed.
     """
     if kind not in KINDS:
@@ -141,7 +145,8 @@ def resource_name(identity: TaskIdentity, kind: str, generation: int = 0, max_le
             f"max_length must be at least {len(suffix) + _SHORTEST_READABLE} for generation {generation}, "
             f"got {max_length}."
         )
-    return _readable(identity.dag_id, identity.task_id, budget, kind) + suffix
+    words = (base_name, "") if base_name else (identity.dag_id, identity.task_id)
+    return _readable(*words, budget, kind) + suffix
 
 
 def fingerprint(request: Mapping[str, Any]) -> str:
@@ -155,6 +160,11 @@ def fingerprint(request: Mapping[str, Any]) -> str:
 def fingerprint_from_tags(tags: Iterable[Mapping[str, str]]) -> str | None:
     """Return the fingerprint among ``tags``, None when there is none."""
     return _own_tags(tags).get("fingerprint")
+
+
+def user_tags(tags: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return the tags that another resource may inherit: neither ours, which name one owner, nor AWS's own."""
+    return [dict(tag) for tag in tags if not tag["Key"].lower().startswith((TAG_PREFIX, "aws:"))]
 
 
 def _own_tags(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:

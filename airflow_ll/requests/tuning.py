@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from airflow_ll.exceptions import RequestError
 from airflow_ll.hyperparameters import HYPERPARAMETERS, Kind
 from airflow_ll.requests.channels import channel_request
 from airflow_ll.requests.checks import (
@@ -33,7 +34,7 @@ from airflow_ll.requests.training import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CategoricalRange", "ContinuousRange", "IntegerRange", "TuningJobSpec", "tuning_job"]
+__all__ = ["CategoricalRange", "ContinuousRange", "IntegerRange", "TuningJobSpec", "range_from_json", "tuning_job"]
 
 _TUNING_NAME: Final = text(
     "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}",
@@ -79,6 +80,8 @@ class CategoricalRange(Spec):
         Rule("a list of 1 to 30 values", lambda value: isinstance(value, (list, tuple)) and 1 <= len(value) <= 30)
     )
 
+
+_RANGE_KEYS: Final = {"min_value", "max_value", "scaling_type"}
 
 Range: TypeAlias = ContinuousRange | IntegerRange | CategoricalRange
 
@@ -136,6 +139,41 @@ class TuningJobSpec(Spec):
             )
         if self.strategy == "Grid" and not all(isinstance(one, CategoricalRange) for one in self.ranges.values()):
             yield "TuningJobSpec.ranges must be CategoricalRange for the strategy 'Grid': list the values to try."
+
+
+def range_from_json(name: str, value: Any) -> Range:
+    """Return the range of the hyperparameter ``name`` that JSON describes.
+
+    :param value: a list of values; ``{"min_value": ..., "max_value": ...}`` with ``scaling_type`` if need be, whose
+        numbers a template may have left as strings; or a range already.
+    :raises RequestError: it is none of these.
+    """
+    if isinstance(value, (ContinuousRange, IntegerRange, CategoricalRange)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return CategoricalRange(value)
+    if not isinstance(value, Mapping) or not {"min_value", "max_value"} <= set(value) <= _RANGE_KEYS:
+        raise RequestError(
+            f"The range of {name!r} must be a list of values, or min_value and max_value (and scaling_type), got "
+            f"{value!r}."
+        )
+    parameter = HYPERPARAMETERS.get(name)
+    kind, number = (
+        (IntegerRange, int) if parameter is not None and parameter.kind is Kind.INTEGER else (ContinuousRange, float)
+    )
+    settings = dict(value)
+    for end in ("min_value", "max_value"):
+        settings[end] = _number(name, end, settings[end], number)
+    return kind(**settings)
+
+
+def _number(name: str, end: str, value: Any, number: type) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return number(value)
+    except ValueError:
+        raise RequestError(f"{end} of the range of {name!r} must be a number, got {value!r}.") from None
 
 
 def tuning_job(spec: TuningJobSpec) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_ll.hooks import LinearLearnerHook
-from airflow_ll.hooks.resources import ENDPOINT, TRAINING_JOB, TRANSFORM_JOB
+from airflow_ll.hooks.resources import COMPILATION_JOB, ENDPOINT, TRAINING_JOB, TRANSFORM_JOB, TUNING_JOB
 from airflow_ll.links import TrainingJobLink
 from airflow_ll.operators import LinearLearnerTrainingOperator
 from airflow_ll.provider_info import get_provider_info
@@ -109,7 +109,14 @@ def test_mapped_tasks_have_record_sets_and_jobs_of_their_own(aws: Runtime, dag_i
 
 
 @pytest.mark.parametrize(
-    ("resource", "page"), [(TRAINING_JOB, "jobs"), (TRANSFORM_JOB, "transform-jobs"), (ENDPOINT, "endpoints")]
+    ("resource", "page"),
+    [
+        (TRAINING_JOB, "jobs"),
+        (TRANSFORM_JOB, "transform-jobs"),
+        (ENDPOINT, "endpoints"),
+        (TUNING_JOB, "hyper-tuning-jobs"),
+        (COMPILATION_JOB, "compilation-jobs"),
+    ],
 )
 def test_links_lead_to_the_console_of_the_region(resource: Any, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://key:secret-key@?region_name=eu-west-1")
@@ -118,6 +125,19 @@ def test_links_lead_to_the_console_of_the_region(resource: Any, page: str, monke
     )
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection("http://127.0.0.1:9"))
     assert LinearLearnerHook().console_url(resource, "name") is None, "the console does not know what runs elsewhere"
+
+
+def test_logs_and_metrics_have_pages_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://key:secret-key@?region_name=eu-west-1")
+    hook = LinearLearnerHook()
+    home = "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1"
+    assert hook.console_url(TRAINING_JOB, "job", "logs") == (
+        f"{home}#logsV2:log-groups/log-group/$252Faws$252Fsagemaker$252FTrainingJobs$253FlogStreamNameFilter=job$252F"
+    )
+    assert hook.console_url(TRAINING_JOB, "job", "metrics") == (
+        f"{home}#metricsV2:query=%7B%2Faws%2Fsagemaker%2FTrainingJobs%2CTrainingJobName%7D%20job"
+    )
+    assert hook.console_url(ENDPOINT, "endpoint", "metrics") is None
 
 
 def test_a_link_of_a_task_that_created_nothing_is_empty() -> None:

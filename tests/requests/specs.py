@@ -18,6 +18,8 @@ from airflow_ll.requests import (
     EndpointSpec,
     FileSystemChannel,
     IntegerRange,
+    ModelPackageGroupSpec,
+    ModelPackageSpec,
     ModelSpec,
     Serverless,
     TrainingJobSpec,
@@ -30,6 +32,8 @@ from airflow_ll.requests import (
     endpoint_update,
     image_uri,
     model,
+    model_package,
+    model_package_group,
     training_job,
     transform_job,
     tuning_job,
@@ -250,6 +254,24 @@ MANIFEST_CHANNEL = Channel("s3://b/m", "validation", s3_data_type="AugmentedMani
 FULL_VARIANT = Variant("m", "ml.c5.large", 2, "challenger", 0.5, None, "ml.eia2.medium", 20, 600, 300)
 
 
+def full_model_package() -> ModelPackageSpec:
+    return ModelPackageSpec(
+        "g",
+        IMAGE,
+        "s3://b/model.tar.gz",
+        "Approved",
+        "a version",
+        {"A": "b"},
+        "s3://b/metrics.json",
+        ["text/csv"],
+        ["application/json"],
+        ["ml.m5.large"],
+        ["ml.m5.large"],
+        {"git-commit": "abc"},
+        "token-1",
+    )
+
+
 def with_channel(channel: Any) -> dict[str, Any]:
     return training_job(training(channels=[record_set(), channel], **VPC))
 
@@ -335,6 +357,13 @@ SPECS: dict[str, tuple[str, Callable[[Any], dict[str, Any]], Any]] = {
     "transform-full": ("CreateTransformJob", transform_job, full_transform()),
     "compilation": ("CreateCompilationJob", compilation_job, compilation(target_instance_family="ml_c5")),
     "compilation-full": ("CreateCompilationJob", compilation_job, full_compilation()),
+    "model-package-group": (
+        "CreateModelPackageGroup",
+        model_package_group,
+        ModelPackageGroupSpec("g", "a group", TAGS),
+    ),
+    "model-package": ("CreateModelPackage", model_package, ModelPackageSpec("g", IMAGE, "s3://b/model.tar.gz")),
+    "model-package-full": ("CreateModelPackage", model_package, full_model_package()),
     "tuning": ("CreateHyperParameterTuningJob", tuning_job, tuning()),
     "tuning-full": ("CreateHyperParameterTuningJob", tuning_job, full_tuning()),
 }

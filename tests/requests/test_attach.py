@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from airflow_ll.exceptions import HyperparameterError, RequestError
-from airflow_ll.requests import attach_training_job, training_job
+from airflow_ll.requests import TrainingJobSpec, attach_training_job, channel_from_dict, training_job
+from airflow_ll.requests.channels import channel_request
 from tests.requests.recorded_cases import CASES
 from tests.requests.specs import IMAGE, ROLE, SPECS, TAGS, full_training
 
@@ -124,3 +127,16 @@ def test_what_a_spec_cannot_describe_is_refused() -> None:
         attach_training_job(
             described(JOBS["training"], HyperParameters={"predictor_type": "regressor", "epochs": "many"})
         )
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_what_a_task_returns_of_an_attached_job_is_json_and_makes_the_same_channels(name: str) -> None:
+    attached = attach_training_job(described(JOBS[name]))
+    told = json.loads(json.dumps(attached.to_dict()))
+
+    channels = [channel_request(channel_from_dict(one)) for one in told["channels"]]
+    assert channels == JOBS[name]["InputDataConfig"]
+    assert told["hyperparameters"] == attached.spec.hyperparameters.given
+    assert told["feature_dim"] == attached.spec.hyperparameters.given.get("feature_dim")
+    assert told.keys() >= {one.name for one in fields(TrainingJobSpec)} - {"environment"}
+    assert "environment" not in told, "its values may be secrets"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ll.exceptions import RequestError
-from airflow_ll.requests import TaskIdentity, fingerprint, fingerprint_from_tags, resource_name
+from airflow_ll.requests import TaskIdentity, fingerprint, fingerprint_from_tags, resource_name, user_tags
 from airflow_ll.requests.names import KINDS
 from tests.requests.service_model import refusals
 
@@ -141,3 +141,18 @@ def test_the_fingerprint_keeps_the_names_of_what_is_used(own: str, reference: st
     request = {own: "a", reference: "b"}
     assert fingerprint(request) == fingerprint(request | {own: "z"})
     assert fingerprint(request) != fingerprint(request | {reference: "z"})
+
+
+def test_a_base_name_is_what_people_read_and_keeps_the_hashes() -> None:
+    identity = TaskIdentity("dag", "run", "task")
+    ours, based = resource_name(identity, "training"), resource_name(identity, "training", base_name="Churn model")
+
+    assert based == f"Churn-model{ours.removeprefix('dag-task')}"
+    assert len(resource_name(identity, "tuning", base_name="x" * 99)) <= 32
+
+
+def test_tags_that_name_an_owner_are_not_inherited() -> None:
+    team = {"Key": "team", "Value": "ml"}
+    tags = [team, {"Key": "aws:x", "Value": "1"}, *TaskIdentity("dag", "run", "task").tags("f")]
+
+    assert user_tags(tags) == [team]
