@@ -64,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0, help="of the first weights (default: the service's, %(default)s)")
     train.set_defaults(run=_train)
 
+    compile_ = commands.add_parser("compile", help="compile a model as a SageMaker compilation job does")
+    compile_.add_argument("--root", type=Path, required=True, help="the job's tree")
+    compile_.set_defaults(run=_compile)
+
     serve = commands.add_parser("serve", help="answer /ping and /invocations as a SageMaker container does")
     serve.add_argument("--root", type=Path, default=Path("/opt/ml"), help="the container's tree (default: %(default)s)")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
@@ -102,6 +106,12 @@ def _train(arguments: argparse.Namespace) -> int:
     from airflow_ll.learner.container import train
 
     return train(arguments.root, seed=arguments.seed)
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    from airflow_ll.learner.compilation import compile_model
+
+    return compile_model(arguments.root)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_ll.artifacts.archive import pack_model
+    from airflow_ll.artifacts.compiled import CompiledModel
     from airflow_ll.artifacts.model import LinearModel, Predictions
 
-__all__ = ["LinearModel", "Predictions", "pack_model"]
+__all__ = ["CompiledModel", "LinearModel", "Predictions", "pack_model"]
 
 _EXPORTS = {
+    "CompiledModel": "airflow_ll.artifacts.compiled",
     "LinearModel": "airflow_ll.artifacts.model",
     "Predictions": "airflow_ll.artifacts.model",
     "pack_model": "airflow_ll.artifacts.archive",

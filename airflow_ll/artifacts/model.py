@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,9 +103,41 @@ class LinearModel:
         members = read_members(data)
         arrays = read_params(members["mx-mod-0000.params"])
         symbol = Symbol.from_json(members["mx-mod-symbol.json"].decode(errors="replace"))
-        weights, bias = _check_arrays(arrays, symbol)
+        weights, bias = cls.arrays(arrays, symbol)
         try:
             parameters = json.loads(members["additional-params.json"])
+        except ValueError as error:
+            raise ArtifactError(f"additional-params.json of the model is not readable: {error!r}.") from error
+        model = cls.of_parameters(weights, bias, parameters)
+        return dataclasses.replace(model, bias_lr_mult=symbol.bias_lr_mult, node_counter=symbol.counter)
+
+    @staticmethod
+    def arrays(arrays: dict[str, NDArray[Any]], symbol: Symbol) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the weights and the bias among a ``.params`` file's arrays.
+
+        Raises
+        ------
+        ArtifactError
+            They do not have the shapes that the symbol names.
+        """
+        shape = (symbol.feature_dim, symbol.outputs)
+        if _WEIGHT not in arrays or arrays[_WEIGHT].shape != shape:
+            raise ArtifactError(f"The model's weights must have the shape {shape} that its symbol names.")
+        bias = arrays.get(_BIAS, np.zeros((1, symbol.outputs), np.float32))
+        if bias.size != symbol.outputs:
+            raise ArtifactError(f"The model's bias must have {symbol.outputs} values; it has {bias.size}.")
+        return arrays[_WEIGHT].astype(np.float32), bias.reshape(-1).astype(np.float32)
+
+    @classmethod
+    def of_parameters(cls, weights: NDArray[np.float32], bias: NDArray[np.float32], parameters: Any) -> LinearModel:
+        """Return the model of these numbers and of what `parameters` gave.
+
+        Raises
+        ------
+        ArtifactError
+            The parameters are not such an object.
+        """
+        try:
             model = cls(
                 weights=weights,
                 bias=bias,
@@ -112,8 +145,6 @@ class LinearModel:
                 loss=str(parameters["loss_type"]),
                 threshold=float(parameters["threshold"]),
                 metrics_params=dict(parameters["metrics_params"]),
-                bias_lr_mult=symbol.bias_lr_mult,
-                node_counter=symbol.counter,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"additional-params.json of the model is not readable: {error!r}.") from error
@@ -132,7 +163,7 @@ class LinearModel:
                     {_WEIGHT: self.weights, _BIAS: np.reshape(self.bias, (1, self.weights.shape[1]))}
                 ),
                 "manifest.json": _MANIFEST,
-                "additional-params.json": json.dumps(self._parameters()).encode(),
+                "additional-params.json": json.dumps(self.parameters()).encode(),
                 "mx-mod-symbol.json": self._symbol().to_json().encode(),
             }
         )
@@ -204,7 +235,8 @@ class LinearModel:
             scores = _sigmoid(scores)
         return Predictions(scores, (scores >= np.float32(self.threshold)).astype(np.int64))
 
-    def _parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
+        """Return the content of ``additional-params.json``: what the weights do not say."""
         return {
             "threshold": self.threshold,
             "loss_type": self.loss,
@@ -215,16 +247,6 @@ class LinearModel:
     def _symbol(self) -> Symbol:
         features, outputs = self.weights.shape
         return Symbol(features, outputs, output_operator(self.loss), self.bias_lr_mult, self.node_counter)
-
-
-def _check_arrays(arrays: dict[str, NDArray[Any]], symbol: Symbol) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    shape = (symbol.feature_dim, symbol.outputs)
-    if _WEIGHT not in arrays or arrays[_WEIGHT].shape != shape:
-        raise ArtifactError(f"The model's weights must have the shape {shape} that its symbol names.")
-    bias = arrays.get(_BIAS, np.zeros((1, symbol.outputs), np.float32))
-    if bias.size != symbol.outputs:
-        raise ArtifactError(f"The model's bias must have {symbol.outputs} values; it has {bias.size}.")
-    return arrays[_WEIGHT].astype(np.float32), bias.reshape(-1).astype(np.float32)
 
 
 def _sigmoid(margins: NDArray[np.float32]) -> NDArray[np.float32]:

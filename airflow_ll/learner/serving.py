@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_ll.artifacts.archive import MODEL_NAME
+from airflow_ll.artifacts.compiled import COMPILED_META, CompiledModel
 from airflow_ll.artifacts.model import LinearModel
 from airflow_ll.exceptions import ArtifactError, DataError
 from airflow_ll.extras import require
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-__all__ = ["create_app", "serve"]
+__all__ = ["INLINE_BYTES", "create_app", "invoke", "serve"]
 
 _MAX_PAYLOAD_MB = 6
-_INLINE_BYTES = 64 * 1024  # a larger body is decoded in a thread, so that /ping keeps answering
+INLINE_BYTES = 64 * 1024  # a larger body is decoded in a thread, so that /ping keeps answering
 _SHUTDOWN_SECONDS = 1
 
 
 def serve(root: Path, host: str, port: int) -> int:
-    """Answer inference requests with ``<root>/model/model_algo-1`` until SIGTERM or Ctrl-C.
+    """Answer inference requests with the model in ``<root>/model`` until SIGTERM or Ctrl-C.
 
     Parameters
     ----------
@@ -50,14 +51,11 @@ def serve(root: Path, host: str, port: int) -> int:
         There is no readable model.
     """
     uvicorn = require("uvicorn", extra="local", purpose="Serving a model")
-    path = root / "model" / MODEL_NAME
-    if not path.is_file():
-        raise ArtifactError(f"There is no model at {path}: unpack a model.tar.gz of LinearLearner there.")
-    model = LinearModel.load(path)
+    app = _load_app(root / "model")
     with socket.create_server((host, port), backlog=2048) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else small answers wait for delayed ACKs
         config = uvicorn.Config(
-            create_app(model),
+            app,
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -73,6 +71,18 @@ def serve(root: Path, host: str, port: int) -> int:
         except KeyboardInterrupt:  # Ctrl-C is how a person ends it
             return 0
     return 0
+
+
+def _load_app(folder: Path) -> Any:
+    """Return the application for a model's folder: the algorithm's own model, or a compiled one."""
+    if (folder / COMPILED_META).is_file():
+        from airflow_ll.learner.compiled_serving import create_compiled_app
+
+        return create_compiled_app(CompiledModel.load(folder))
+    path = folder / MODEL_NAME
+    if not path.is_file():
+        raise ArtifactError(f"There is no model at {path}: unpack a model.tar.gz of LinearLearner there.")
+    return create_app(LinearModel.load(path))
 
 
 def create_app(model: LinearModel) -> Any:
@@ -97,7 +107,7 @@ def create_app(model: LinearModel) -> Any:
     async def invocations(request: Request) -> Response:
         body = await request.body()
         arguments = (model, body, request.headers.get("content-type"), request.headers.get("accept"))
-        inline = len(body) <= _INLINE_BYTES
+        inline = len(body) <= INLINE_BYTES
         status, content, kind = invoke(*arguments) if inline else await run_in_threadpool(invoke, *arguments)
         return Response(content, status, media_type=kind)
 

@@ -11,6 +11,7 @@ __all__ = [
     "LogResourceNotFoundError",
     "ModelInvocationError",
     "ResourceInUseError",
+    "ResourceNotFoundError",
     "RuntimeValidationError",
     "SerializationError",
     "ServiceUnavailableError",
@@ -55,6 +56,12 @@ class ResourceInUseError(AwsError):
     """The name is taken."""
 
     code = "ResourceInUse"
+
+
+class ResourceNotFoundError(AwsError):
+    """There is no such resource, in the services that do not say so by a ``ValidationException``."""
+
+    code = "ResourceNotFound"
 
 
 class RuntimeValidationError(AwsError):

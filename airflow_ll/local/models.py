@@ -28,7 +28,7 @@ def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     container = serving_container(request)
     if "Image" not in container:
         refuse([missing("primaryContainer.image")])
-    s3_data.check_image(container["Image"])
+    s3_data.check_image(container["Image"], serving=True)
     uri = model_data(request)
     bucket, key = s3_data.split(uri)
     try:

@@ -139,11 +139,13 @@ def kill_leftovers(data_dir: Path) -> None:
     """Kill learners of an earlier runtime on ``data_dir``, should its watchdog have died with it (Linux only)."""
     root = os.fsencode(data_dir.resolve()) + b"/"
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError, IndexError):
+        with contextlib.suppress(OSError, ValueError):
             command = entry.read_bytes().split(b"\0")
             if command[1:3] == [b"-m", b"airflow_ll"] and _is_learner(command[3:], root):
                 os.kill(int(entry.parent.name), signal.SIGKILL)
 
 
 def _is_learner(arguments: list[bytes], root: bytes) -> bool:
-    return arguments[0] in (b"train", b"serve") and arguments[1] == b"--root" and arguments[2].startswith(root)
+    return (
+        arguments[0] in (b"train", b"compile", b"serve") and arguments[1] == b"--root" and arguments[2].startswith(root)
+    )

@@ -7,13 +7,24 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local.errors import AwsError, ResourceInUseError, ValidationError
+from airflow_ll.local.errors import AwsError, ResourceInUseError, ResourceNotFoundError, ValidationError
 from airflow_ll.local.store import Query
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["ENDPOINT", "ENDPOINT_CONFIG", "KINDS", "MODEL", "TRAINING_JOB", "TRANSFORM_JOB", "Kind"]
+__all__ = [
+    "COMPILATION_JOB",
+    "ENDPOINT",
+    "ENDPOINT_CONFIG",
+    "KINDS",
+    "MODEL",
+    "TRAINING_JOB",
+    "TRANSFORM_JOB",
+    "Kind",
+]
 
 
 @dataclass(frozen=True)
@@ -59,12 +70,23 @@ class Kind:
     def describe(self, runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
         """Return the resource that a request names.
 
-        :raises ValidationError: there is none.
+        :raises AwsError: there is none.
         """
         found = runtime.store.get(self.key, request[self.name_member])
         if found is None:
             raise self.not_found(runtime, request[self.name_member])
         return found
+
+    def move(self, runtime: Runtime, name: str, states: Collection[str], **members: Any) -> bool:
+        """Set members of a resource, its status among them, if it is in one of ``states``."""
+
+        def change(body: dict[str, Any]) -> bool:
+            if body[self.status_member] not in states:
+                return False
+            body |= members
+            return True
+
+        return runtime.store.update(self.key, name, self.status_member, change) is not None
 
     def delete(self, runtime: Runtime, request: dict[str, Any]) -> None:
         """Remove the resource that a request names."""
@@ -83,10 +105,12 @@ class Kind:
         page = runtime.store.page(self.key, query)
         return {self.summaries: page.resources, "NextToken": _encode(page.next) if page.next else None}
 
-    def not_found(self, runtime: Runtime, name: str) -> ValidationError:
+    def not_found(self, runtime: Runtime, name: str) -> AwsError:
         """Return the refusal of a name that does not exist."""
         if self.key == "training-job":
             return ValidationError("Requested resource not found.")
+        if self.key == "compilation-job":
+            return ResourceNotFoundError(f"Could not find requested job with name: {name}")
         if self.is_job:
             return ValidationError(f"Could not find requested job with name: {name}")
         return ValidationError(f'Could not find {self.term} "{runtime.arn(self.key, name)}".')
@@ -117,10 +141,15 @@ TRAINING_JOB = Kind(
 TRANSFORM_JOB = Kind(
     *("transform-job", "transform job", "TransformJob", "TransformJobSummaries", "TransformJobStatus"), is_job=True
 )
+COMPILATION_JOB = Kind(
+    *("compilation-job", "compilation job", "CompilationJob", "CompilationJobSummaries", "CompilationJobStatus"),
+    is_job=True,
+    default_order="Ascending",
+)
 MODEL = Kind("model", "model", "Model", "Models")
 ENDPOINT_CONFIG = Kind("endpoint-config", "endpoint configuration", "EndpointConfig", "EndpointConfigs")
 ENDPOINT = Kind("endpoint", "endpoint", "Endpoint", "Endpoints", "EndpointStatus")
-KINDS = (TRAINING_JOB, TRANSFORM_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
+KINDS = (TRAINING_JOB, TRANSFORM_JOB, COMPILATION_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
 
 
 def _encode(position: tuple[Any, str]) -> str:

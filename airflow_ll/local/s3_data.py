@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from airflow_ll.exceptions import DataError
 from airflow_ll.local.errors import ValidationError, unsupported
 from airflow_ll.records import parse_manifest
+from airflow_ll.requests.images import NEO_REPOSITORIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,10 +57,13 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def check_image(image: str) -> None:
-    """Refuse an image that is not LinearLearner; the account in front differs by region."""
+def check_image(image: str, *, serving: bool = False) -> None:
+    """Refuse an image that is not LinearLearner, or one of Neo's that serves its compiled models.
+
+    The account in front differs by region.
+    """
     repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
-    if "linear-learner" not in repository:
+    if "linear-learner" not in repository and not (serving and repository in NEO_REPOSITORIES):
         raise unsupported(f"the image {image}", "Use the linear-learner image of the region.")
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local import endpoints, models, training_jobs, transform_jobs
+from airflow_ll.local import compilation_jobs, endpoints, models, training_jobs, transform_jobs
 from airflow_ll.local.errors import ValidationError, unsupported
-from airflow_ll.local.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB, TRANSFORM_JOB
+from airflow_ll.local.resources import (
+    COMPILATION_JOB,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +77,11 @@ OPERATIONS: dict[str, Callable[[Runtime, dict[str, Any]], dict[str, Any] | None]
     "DescribeTransformJob": TRANSFORM_JOB.describe,
     "ListTransformJobs": TRANSFORM_JOB.list,
     "StopTransformJob": transform_jobs.stop,
+    "CreateCompilationJob": compilation_jobs.create,
+    "DescribeCompilationJob": COMPILATION_JOB.describe,
+    "ListCompilationJobs": COMPILATION_JOB.list,
+    "StopCompilationJob": compilation_jobs.stop,
+    "DeleteCompilationJob": compilation_jobs.delete,
     "ListTags": _list_tags,
     "AddTags": _add_tags,
     "DeleteTags": _delete_tags,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from airflow_ll.exceptions import LinearLearnerError
-from airflow_ll.local import training, transform
+from airflow_ll.local import compilation, training, transform
 from airflow_ll.local.app import AccessLog, RuntimeApp
 from airflow_ll.local.clients import airflow_connection
 from airflow_ll.local.cloudwatch import CloudWatch
@@ -222,6 +222,7 @@ def _recover(runtime: Runtime) -> None:
     """Settle what an earlier runtime on this data directory left."""
     training.recover(runtime)
     transform.recover(runtime)
+    compilation.recover(runtime)
     runtime.hosting.recover()
 
 

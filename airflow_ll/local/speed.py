@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_ll.local.resources import ENDPOINT, TRAINING_JOB, TRANSFORM_JOB
+from airflow_ll.local.resources import COMPILATION_JOB, ENDPOINT, TRAINING_JOB, TRANSFORM_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +33,8 @@ _REAL = {
     (TRAINING_JOB.key, "Downloading"): 20.0,
     (TRAINING_JOB.key, "Uploading"): 10.0,
     (TRANSFORM_JOB.key, "Starting"): 180.0,
-    ("compilation-job", "STARTING"): 60.0,
-    ("compilation-job", "INPROGRESS"): 120.0,
+    (COMPILATION_JOB.key, "STARTING"): 60.0,
+    (COMPILATION_JOB.key, "INPROGRESS"): 120.0,
     (ENDPOINT.key, "Creating"): 180.0,
     (ENDPOINT.key, "Updating"): 180.0,
     (ENDPOINT.key, "Deleting"): 10.0,

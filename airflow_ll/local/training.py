@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ll.artifacts import pack_model
 from airflow_ll.local import s3_data
 from airflow_ll.local.jobs import StopJobError
+from airflow_ll.local.learners import Limit, run_learner
 from airflow_ll.local.metrics import parse_metrics
 from airflow_ll.local.resources import TRAINING_JOB
 from airflow_ll.local.speed import NoCapacityError, hold, provision
@@ -240,27 +241,15 @@ class _TrainingRun:
         for number, stream in enumerate(self._streams[1:], 2):
             note = f"One process trains for all instances here: see the stream of algo-1 for the log of algo-{number}."
             self._runtime.logs.write(LOG_GROUP, stream, [note])
-        child = self._runtime.processes.start(["train", "--root", str(self._root)], self._root)
-        self._handle.attach(child)
         limit = self._job["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
-        timers = [threading.Timer(limit, self._handle.stop, ["MaxRuntimeExceeded"]), *self._interruptions(child)]
-        for timer in timers:
-            timer.daemon = True
-            timer.start()
-        try:
-            for lines in child.lines():
-                self._log(lines)
-            code = child.process.wait()
-        finally:
-            for timer in timers:
-                timer.cancel()
-            self._handle.detach()
-            if child.alive():  # its log could not be written
-                child.end(0)
-            self._runtime.processes.forget(child)
-        self._handle.check()
-        if self._runtime.closing.is_set():
-            raise InterruptedError  # we ended it, so what it left is no result
+        code = run_learner(
+            self._runtime,
+            self._handle,
+            ["train", "--root", str(self._root)],
+            self._log,
+            Limit(limit, "MaxRuntimeExceeded"),
+            self._interruptions,
+        )
         if self._interrupted and code:
             self._interrupted = False
             raise _SpotInterruptedError

@@ -254,7 +254,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
             "StoppingCondition": {"MaxRuntimeInSeconds": 900},
         },
         "ValidationException",
-        "The embedded runtime does not support CreateCompilationJob yet.",
+        null("inputConfig"),
     ),
 ]
 
