@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.hooks.resources import Resource
 
-__all__ = ["Sighting", "Survey"]
+__all__ = ["Sighting", "Survey", "answered_at"]
 
 Sighting: TypeAlias = "dict[str, Any] | Exception | None"
 """What was seen of a resource: its description, or the summary of one that still runs; the final error of its
@@ -108,7 +108,7 @@ class Survey:
         asked: datetime | None = None
         for page in self.hook.pages(self._resource, **filters):
             self._lists += 1
-            asked = asked or _answered_at(page)
+            asked = asked or answered_at(page)
             names = ((one[self._resource.name_member], one) for one in page[self._resource.summaries])
             seen |= {name: summary for name, summary in names if name in waiting}
         self._since = asked
@@ -127,7 +127,7 @@ class Survey:
         tell(name, sighting)
 
 
-def _answered_at(page: dict[str, Any]) -> datetime:
+def answered_at(page: dict[str, Any]) -> datetime:
     """Return the service's own time, so that a wrong clock here hides no change."""
     header = page["ResponseMetadata"]["HTTPHeaders"].get("date")
     return parsedate_to_datetime(header) if header else datetime.now(UTC)

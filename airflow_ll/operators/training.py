@@ -88,14 +88,11 @@ class LinearLearnerTrainingOperator(TrainingArguments):
 def log_new_lines(hook: LinearLearnerHook, log: Any, name: str, instance_count: int) -> Callable[[], None]:
     """Return a function that logs what a training job has written since the last call."""
     from airflow_ll.hooks.logs import JobLogs
+    from airflow_ll.hooks.training_log import TrainingLog
 
     logs = JobLogs(hook, name, instance_count=instance_count)
-
-    def log_them() -> None:
-        for line in logs.new_lines():
-            log.info(line)
-
-    return log_them
+    task_log = TrainingLog(log, hosts=instance_count > 1)
+    return lambda: task_log.write(logs.new_events())
 
 
 def training_result(description: Mapping[str, Any]) -> dict[str, Any]:

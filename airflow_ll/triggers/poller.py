@@ -13,10 +13,11 @@ import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow_ll.hooks.log_survey import LogSurvey
 from airflow_ll.hooks.survey import Survey
 from airflow_ll.hooks.waiting import Looks
 
@@ -24,30 +25,41 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
+    from airflow_ll.hooks.log_survey import JobLog, Reading
     from airflow_ll.hooks.resources import Resource
     from airflow_ll.hooks.survey import Sighting
 
-__all__ = ["Subscription", "hook_for", "in_thread", "subscribe"]
+__all__ = ["Subscription", "hook_for", "in_thread", "subscribe", "subscribe_to_log"]
 
 _THREADS = 8
 _CONNECTION_SECONDS = 600.0  # a connection that was edited is read anew
 
 
-class Subscription:
-    """What one trigger is told of the resource it waits for."""
+_Key = TypeVar("_Key")
+_Told = TypeVar("_Told")
 
-    def __init__(self, name: str, poll_interval: float) -> None:
-        self.name = name
+
+class Subscription(Generic[_Key, _Told]):
+    """What one trigger is told of what it waits for."""
+
+    def __init__(self, key: _Key, poll_interval: float) -> None:
+        self.key = key
         self.looks = Looks(poll_interval)
         self.due = 0.0
-        self._sightings: asyncio.Queue[Sighting] = asyncio.Queue()
+        self.wake: Callable[[], None] = lambda: None
+        self._sightings: asyncio.Queue[_Told | Exception] = asyncio.Queue()
 
-    def tell(self, sighting: Sighting) -> None:
+    def hurry(self) -> None:
+        """Ask for a look now."""
+        self.due = 0.0
+        self.wake()
+
+    def tell(self, sighting: _Told | Exception) -> None:
         """Hand over what was seen."""
         self._sightings.put_nowait(sighting)
 
-    async def next(self) -> dict[str, Any] | None:
-        """Return the next description or summary, None when the resource does not exist.
+    async def next(self) -> _Told:
+        """Return what is seen next.
 
         :raises Exception: what AWS answered, when asking again would not help.
         """
@@ -55,6 +67,17 @@ class Subscription:
         if isinstance(sighting, Exception):
             raise sighting
         return sighting
+
+
+class _Survey(Protocol):
+    """What knows how to look for many things at once; each look blocks."""
+
+    hook: LinearLearnerHook
+
+    @property
+    def unfinished(self) -> bool: ...
+
+    def look(self, keys: Any, tell: Callable[[Any, Any], None], /) -> float: ...
 
 
 class _Loop:
@@ -104,23 +127,47 @@ async def in_thread(call: Callable[..., Any], *arguments: Any) -> Any:
     return await asyncio.get_running_loop().run_in_executor(_here().threads, call, *arguments)
 
 
-@asynccontextmanager
-async def subscribe(
+def subscribe(
     resource: Resource, name: str, settings: dict[str, Any], poll_interval: float
-) -> AsyncIterator[Subscription]:
+) -> AbstractAsyncContextManager[Subscription[str, dict[str, Any] | None]]:
     """Wait for a resource together with everybody who waits for its kind over the same connection.
+
+    The subscription is told descriptions, summaries of what still runs, and None when the resource does not exist.
 
     :param settings: the arguments of the hook.
     :param poll_interval: the longest pause between two looks, in seconds.
     """
+
+    def is_end(sighting: Sighting) -> bool:
+        return not (sighting is None or (isinstance(sighting, dict) and resource.is_running(sighting)))
+
+    subscription: Subscription[str, dict[str, Any] | None] = Subscription(name, poll_interval)
+    return _subscribed(subscription, settings, resource.kind, lambda hook: Survey(hook, resource), is_end)
+
+
+def subscribe_to_log(
+    log: JobLog, settings: dict[str, Any], poll_interval: float
+) -> AbstractAsyncContextManager[Subscription[JobLog, Reading]]:
+    """Follow a job's log together with everybody who follows one over the same connection."""
+    subscription: Subscription[JobLog, Reading] = Subscription(log, poll_interval)
+    return _subscribed(subscription, settings, "log", LogSurvey, lambda _: False)
+
+
+@asynccontextmanager
+async def _subscribed(
+    subscription: Subscription[_Key, _Told],
+    settings: dict[str, Any],
+    kind: str,
+    survey: Callable[[LinearLearnerHook], _Survey],
+    is_end: Callable[[Any], bool],
+) -> AsyncIterator[Subscription[_Key, _Told]]:
     loop = _here()
     hook = await loop.hook(settings)
     who = json.dumps(settings, sort_keys=True, default=str)
-    key = (who, str(hook.region_name), str(hook.endpoint_url), resource.kind)
+    key = (who, str(hook.region_name), str(hook.endpoint_url), kind)
     poller = loop.pollers.get(key)
     if poller is None or poller.task.done():
-        poller = loop.pollers[key] = _Poller(loop, resource, settings, hook)
-    subscription = Subscription(name, poll_interval)
+        poller = loop.pollers[key] = _Poller(loop, settings, kind, survey(hook), is_end)
     poller.add(subscription)
     try:
         yield subscription
@@ -134,21 +181,23 @@ async def subscribe(
 class _Poller:
     """Looks for all its subscriptions together."""
 
-    def __init__(self, loop: _Loop, resource: Resource, settings: dict[str, Any], hook: LinearLearnerHook) -> None:
-        self._loop, self._resource, self._settings = loop, resource, settings
-        self._survey = Survey(hook, resource)
-        self.subscriptions: set[Subscription] = set()
+    def __init__(
+        self, loop: _Loop, settings: dict[str, Any], kind: str, survey: _Survey, is_end: Callable[[Any], bool]
+    ) -> None:
+        self._loop, self._settings, self._survey, self._is_end = loop, settings, survey, is_end
+        self.subscriptions: set[Subscription[Any, Any]] = set()
         self._more = asyncio.Event()
         self._trouble = Looks()
         # An empty context: a trigger's context would send what is logged on the way to its task's log.
-        self.task = asyncio.create_task(self._run(), context=contextvars.Context(), name=f"airflow-ll {resource.kind}")
+        self.task = asyncio.create_task(self._run(), context=contextvars.Context(), name=f"airflow-ll {kind}")
 
-    def add(self, subscription: Subscription) -> None:
+    def add(self, subscription: Subscription[Any, Any]) -> None:
         """Look for one more."""
         self.subscriptions.add(subscription)
+        subscription.wake = self._more.set
         self._more.set()
 
-    def remove(self, subscription: Subscription) -> None:
+    def remove(self, subscription: Subscription[Any, Any]) -> None:
         """Do not look for it any more; its end may have removed it already."""
         self.subscriptions.discard(subscription)
 
@@ -179,22 +228,21 @@ class _Poller:
     async def _look(self) -> float:
         main, looked_for = asyncio.get_running_loop(), set(self.subscriptions)
 
-        def tell(name: str, sighting: Sighting) -> None:
+        def tell(key: Any, sighting: Any) -> None:
             if not main.is_closed():
-                main.call_soon_threadsafe(self._hand_over, name, sighting)
+                main.call_soon_threadsafe(self._hand_over, key, sighting)
 
-        pause: float = await in_thread(self._survey.look, {one.name for one in looked_for}, tell)
+        pause: float = await in_thread(self._survey.look, {one.key for one in looked_for}, tell)
         now = time.monotonic()
         for subscription in looked_for:
             subscription.due = now + subscription.looks.pause()
         return pause
 
-    def _hand_over(self, name: str, sighting: Sighting) -> None:
+    def _hand_over(self, key: Any, sighting: Any) -> None:
         self._trouble.answered()
-        running = isinstance(sighting, dict) and self._resource.is_running(sighting)
-        for subscription in [one for one in self.subscriptions if one.name == name]:
+        for subscription in [one for one in self.subscriptions if one.key == key]:
             subscription.tell(sighting)
-            if not running and sighting is not None:
+            if self._is_end(sighting):
                 self.subscriptions.discard(subscription)  # it has all that there is to know
 
     def _fail(self, error: Exception) -> None:
