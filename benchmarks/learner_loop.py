@@ -24,12 +24,13 @@ import scipy.sparse
 from airflow_ll.hyperparameters import LinearLearnerHyperparameters
 from airflow_ll.learner.blocks import Block, regroup
 from airflow_ll.learner.channels import Channel, Memory
+from airflow_ll.learner.evaluation import Evaluation
 from airflow_ll.learner.files import ChannelFiles
 from airflow_ll.learner.prefetch import prefetch, taking_turns
 from airflow_ll.learner.rows import Batches
 from airflow_ll.learner.scaling import fit_scaler
 from airflow_ll.learner.settings import RowWeights, resolve
-from airflow_ll.learner.training import Evaluation, ParallelModels
+from airflow_ll.learner.training import ParallelModels
 from airflow_ll.records import write_records
 
 if TYPE_CHECKING:

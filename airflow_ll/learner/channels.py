@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.learner.blocks import is_sparse
 from airflow_ll.learner.files import ChannelFiles
 
 if TYPE_CHECKING:
@@ -85,14 +86,17 @@ class Channel:
         The number of features.
     nbytes : int
         What the features take, or would take, in memory.
+    sparse : bool
+        Whether there are sparse rows.
     """
 
     def __init__(self, name: str, source: Iterable[Block], memory: Memory) -> None:
-        self.name, self._source, self.feature_dim, self.nbytes = name, source, 0, 0
+        self.name, self._source, self.feature_dim, self.nbytes, self.sparse = name, source, 0, 0, False
         kept: list[Block] | None = []
         labels: list[NDArray[np.float32]] = []
         for block in source:
             self.feature_dim = int(block.features.shape[1])
+            self.sparse = self.sparse or is_sparse(block.features)
             labels.append(block.labels)
             if kept is not None and memory.reserve(block.nbytes):
                 kept.append(block)

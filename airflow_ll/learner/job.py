@@ -14,13 +14,16 @@ from airflow_ll.artifacts.model import LinearModel
 from airflow_ll.exceptions import DataError, LinearLearnerError
 from airflow_ll.learner.calibration import calibrate
 from airflow_ll.learner.channels import Memory
+from airflow_ll.learner.evaluation import Evaluation, Stopped
 from airflow_ll.learner.job_log import IteratorCounts, JobLog
+from airflow_ll.learner.kernels import Work, load_kernels
 from airflow_ll.learner.metrics import channel_margins, final_scores, is_loss
 from airflow_ll.learner.rows import Batches
 from airflow_ll.learner.scaling import Scaler, fit_scaler, scaler_rows
 from airflow_ll.learner.selection import EarlyStopping
 from airflow_ll.learner.settings import RowWeights, Settings
-from airflow_ll.learner.training import Evaluation, ParallelModels, Stopped
+from airflow_ll.learner.threads import thread_count
+from airflow_ll.learner.training import ParallelModels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,11 +33,14 @@ if TYPE_CHECKING:
 
     from airflow_ll.learner.channels import Channel
     from airflow_ll.learner.checkpoints import Checkpoints
+    from airflow_ll.learner.kernels import Kernels
 
     Array = NDArray[np.float32]
     PerModel = NDArray[np.float64]
 
 __all__ = ["TrainingJob"]
+
+_BYTES_A_VALUE = 8  # of a sparse row: the number and its place
 
 
 class TrainingJob:
@@ -86,8 +92,11 @@ class TrainingJob:
         rows = scaler_rows(len(train), batch, int(settings.hyperparameters.num_point_for_scaler))
         self._scaler = _fit(settings, train, rows)
         self._counts = IteratorCounts(len(train), batch, rows)
-        self._models = ParallelModels(settings, train.feature_dim, seed)
-        self._batches = Batches(train, self._scaler, batch, self._normalised_targets, self._weights, memory)
+        # Dense products are BLAS's, which is fast by itself and has threads of its own.
+        self._threads = thread_count() if train.sparse else 1
+        self._kernels, self._engine = _load_kernels(settings, train, self._threads) if train.sparse else (None, "")
+        self._models = ParallelModels(settings, train.feature_dim, seed, threads=self._threads, kernels=self._kernels)
+        self._batches = self._normalise(train, batch, self._normalised_targets, memory)
         self._evaluation = self._prepare_evaluation(memory)
         self._stopping = EarlyStopping(
             int(settings.hyperparameters.early_stopping_patience),
@@ -125,14 +134,19 @@ class TrainingJob:
         if channel is None:
             return None
         size = min(int(settings.hyperparameters.mini_batch_size), len(channel))
-        batches = Batches(channel, self._scaler, size, settings.loss.targets, self._weights, memory)
-        return Evaluation(settings, batches, self._scaler, self._stop)
+        batches = self._normalise(channel, size, settings.loss.targets, memory)
+        return Evaluation(settings, batches, self._scaler, self._stop, threads=self._threads)
+
+    def _normalise(self, channel: Channel, size: int, targets: Callable[[Array], Array], memory: Memory) -> Batches:
+        return Batches(channel, self._scaler, size, targets, self._weights, memory, self._kernels)
 
     # Epochs.
 
     def _announce(self) -> None:
         self._log.info("Scaler algorithm parameters\n " + type(self._scaler).__name__)
         self._log.info(f"Scaling model computed with parameters:\n {_describe(self._settings, self._scaler)}")
+        if self._engine:
+            self._log.info(f"{self._engine} Threads: {self._threads}.")
         self._log.metrics(self._counts.metrics(), Meta="init_train_data_iter")
         for index, candidate in enumerate(self._settings.candidates):
             self._record(kind="model", model=index, **dataclasses.asdict(candidate))
@@ -346,6 +360,13 @@ def _fit(settings: Settings, train: Channel, rows: int) -> Scaler:
         normalize_label=settings.normalize_label,
         unbias_label=settings.unbias_label,
     )
+
+
+def _load_kernels(settings: Settings, train: Channel, threads: int) -> tuple[Kernels | None, str]:
+    hp, values = settings.hyperparameters, train.nbytes // _BYTES_A_VALUE
+    columns, batches = settings.classes * len(settings.candidates), len(train) // int(hp.mini_batch_size)
+    surely = min(int(hp.epochs), int(hp.early_stopping_patience) + 2)  # training does not stop earlier
+    return load_kernels(Work(values, train.feature_dim, columns, batches, surely, threads))
 
 
 def _describe(settings: Settings, scaler: Scaler) -> str:

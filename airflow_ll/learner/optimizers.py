@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from airflow_ll.learner.kernels import Kernels
+
     Array = NDArray[np.float32]
 
 __all__ = ["SGD", "Adam", "Optimizer", "RMSProp"]
@@ -39,8 +41,11 @@ class Optimizer(Protocol):
 class Adam:
     """Kingma and Ba's Adam with MXNet's bias correction: it scales the rate, and epsilon stays outside of the root."""
 
-    def __init__(self, shape: tuple[int, int], beta_1: float = 0.9, beta_2: float = 0.999) -> None:
-        self._beta_1, self._beta_2 = beta_1, beta_2
+    def __init__(
+        self, shape: tuple[int, int], beta_1: float = 0.9, beta_2: float = 0.999, kernels: Kernels | None = None
+    ) -> None:
+        self._beta_1, self._beta_2, self._kernels = beta_1, beta_2, kernels
+        self._betas = np.array([beta_1, 1 - beta_1, beta_2, 1 - beta_2], np.float32)
         self._mean = np.zeros(shape, np.float32)
         self._square = np.zeros(shape, np.float32)
         self._scratch = np.empty(shape, np.float32)
@@ -49,19 +54,27 @@ class Adam:
     def update(self, weights: Array, gradient: Array, rates: Array) -> None:
         """Step ``weights``; see `Optimizer`."""
         self._step += 1
+        correction = np.float32((1 - self._beta_2**self._step) ** 0.5 / (1 - self._beta_1**self._step))
+        if self._kernels is None:
+            self._update(weights, gradient, rates, correction)
+        else:
+            arrays = (weights, gradient, self._mean, self._square, rates)
+            self._kernels.adam(*(array.reshape(-1) for array in arrays), self._betas, _EPSILON, correction)
+
+    def _update(self, weights: Array, gradient: Array, rates: Array, correction: np.float32) -> None:
+        beta_1, rest_1, beta_2, rest_2 = self._betas
         scratch = self._scratch
-        np.multiply(self._mean, np.float32(self._beta_1), out=self._mean)
-        np.multiply(gradient, np.float32(1 - self._beta_1), out=scratch)
+        np.multiply(self._mean, beta_1, out=self._mean)
+        np.multiply(gradient, rest_1, out=scratch)
         np.add(self._mean, scratch, out=self._mean)
-        np.multiply(self._square, np.float32(self._beta_2), out=self._square)
+        np.multiply(self._square, beta_2, out=self._square)
         np.square(gradient, out=gradient)
-        np.multiply(gradient, np.float32(1 - self._beta_2), out=gradient)
+        np.multiply(gradient, rest_2, out=gradient)
         np.add(self._square, gradient, out=self._square)
         np.sqrt(self._square, out=gradient)
         np.add(gradient, _EPSILON, out=gradient)
         np.divide(self._mean, gradient, out=gradient)
-        correction = (1 - self._beta_2**self._step) ** 0.5 / (1 - self._beta_1**self._step)
-        np.multiply(gradient, np.float32(correction), out=gradient)
+        np.multiply(gradient, correction, out=gradient)
         np.multiply(gradient, rates, out=gradient)
         np.subtract(weights, gradient, out=weights)
 

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
     from airflow_ll.learner.blocks import Block
     from airflow_ll.learner.channels import Channel, Memory
+    from airflow_ll.learner.kernels import Kernels
     from airflow_ll.learner.scaling import Scaler
     from airflow_ll.learner.settings import RowWeights
 
     Array = NDArray[np.float32]
+
+_GROUP = 16  # batches that are in memory and used without waiting for each other
 
 __all__ = ["Batch", "Batches", "DenseRows", "Rows", "SparseRows"]
 
@@ -61,10 +64,14 @@ class DenseRows:
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
-    """``values`` x / s, (n, d) scipy CSR of float32, and ``shift`` m / s, (d,), or None when no means are taken."""
+    """``values`` x / s, (n, d) scipy CSR of float32, and ``shift`` m / s, (d,), or None when no means are taken.
+
+    Compiled ``kernels`` give the same numbers.
+    """
 
     values: Any
     shift: Array | None
+    kernels: Kernels | None = None
 
     def scores(self, weights: Array, out: Array) -> None:
         """Write rows @ weights into ``out``."""
@@ -72,13 +79,20 @@ class SparseRows:
         if self.shift is not None:
             # Not `@`: for so few numbers waiting for BLAS's threads can take a hundred times as long as the product.
             bias = bias - np.einsum("i,ij->j", self.shift, inner)
-        np.add(self.values @ inner, bias, out=out)
+        if self.kernels is None:
+            np.add(self.values @ inner, bias, out=out)
+        else:
+            self.kernels.scores(self.values.data, self.values.indices, self.values.indptr, inner, bias, out)
 
     def gradient(self, derivative: Array, out: Array) -> None:
         """Write rows' @ derivative into ``out``."""
         inner, bias = out[:-1], out[-1]
         np.matmul(np.ones(len(derivative), np.float32), derivative, out=bias)
-        if self.shift is None:
+        if self.kernels is not None:
+            shift = np.zeros(len(inner), np.float32) if self.shift is None else self.shift
+            csr = self.values
+            self.kernels.gradient(csr.data, csr.indices, csr.indptr, derivative, shift, bias, inner)
+        elif self.shift is None:
             inner[:] = self.values.T @ derivative
         else:
             np.multiply(self.shift[:, np.newaxis], bias, out=inner)
@@ -118,6 +132,8 @@ class Batches:
         Of the train channel.
     memory : Memory
         The job's.
+    kernels : Kernels, optional
+        Compiled products of sparse rows.
     """
 
     def __init__(
@@ -128,8 +144,9 @@ class Batches:
         targets: Callable[[Array], Array],
         weights: RowWeights,
         memory: Memory,
+        kernels: Kernels | None = None,
     ) -> None:
-        self.size, self._channel = size, channel
+        self.size, self._channel, self._kernels = size, channel, kernels
         self._targets, self._weights = targets, weights
         self._mean, self._inverse = scaler.mean, np.reciprocal(scaler.stdev)
         self._shift = scaler.mean * self._inverse if scaler.mean.any() else None
@@ -142,14 +159,20 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Go through all batches."""
+        for group in self.groups():
+            yield from group
+
+    def groups(self) -> Iterator[list[Batch]]:
+        """Go through all batches, some at a time: what is at hand together, and not more than memory may hold."""
         if self._kept is not None:
-            yield from self._kept
+            for start in range(0, len(self._kept), _GROUP):
+                yield self._kept[start : start + _GROUP]
             return
         kept: list[Batch] = []
         for batches in prefetch(map(self._normalised, self._channel.blocks())):
             if self._keep:
                 kept += batches
-            yield from batches
+            yield batches
         if self._keep:
             self._kept = kept
 
@@ -161,7 +184,7 @@ class Batches:
         for start in range(0, len(block), self.size):
             part = slice(start, start + self.size)
             own = values if len(block) <= self.size else values[part]
-            rows: Rows = SparseRows(own, self._shift) if sparse else DenseRows(own)
+            rows: Rows = SparseRows(own, self._shift, self._kernels) if sparse else DenseRows(own)
             batches.append(Batch(rows, targets[part], None if weights is None else weights[part]))
         return batches
 
