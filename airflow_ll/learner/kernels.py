@@ -28,6 +28,7 @@ JIT_VARIABLE = "AIRFLOW_LL_JIT"
 _MODES = ("auto", "always", "never")
 
 _PAYS_FROM = 4.0  # seconds of plain training; about half of them are saved
+_FEWEST_COLUMNS = 8  # as many as a processor takes at once; for fewer scipy is as fast
 
 # What plain training costs on a core, roughly: `python -m benchmarks.learner_loop` measures it.
 _SECONDS_A_PRODUCT = 3e-10  # of one value and one weight, for score and gradient together
@@ -85,7 +86,8 @@ def load_kernels(work: Work) -> tuple[Kernels | None, str]:
     mode = os.environ.get(JIT_VARIABLE, "auto")
     if mode not in _MODES:
         raise DataError(f"The environment variable {JIT_VARIABLE} must be one of {', '.join(_MODES)}, not {mode!r}.")
-    if mode == "never" or (mode == "auto" and work.seconds < _PAYS_FROM):
+    small = work.seconds < _PAYS_FROM or work.columns < _FEWEST_COLUMNS * work.threads
+    if mode == "never" or (mode == "auto" and small):
         return None, "Training in plain numpy."
     if mode == "auto" and find_spec("numba") is None:
         return None, "Training in plain numpy. With the extra 'fast' (numba) this job would take about half as long."
