@@ -14,6 +14,7 @@ from airflow_ll import __version__
 from airflow_ll.exceptions import ArtifactError, LinearLearnerError
 from airflow_ll.extras import require
 from airflow_ll.records_cli.commands import add_records
+from airflow_ll.rendering.command import add_render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_records(commands.add_parser("records", help="look at records, check and convert them"))
     _add_model(commands.add_parser("model", help="look at a trained model"))
+    add_render(commands.add_parser("render", help="print the requests that a task would make, without AWS"))
     return parser
 
 
