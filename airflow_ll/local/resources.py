@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_ll.local.errors import AwsError, ResourceInUseError, ResourceNotFoundError, ValidationError
+from airflow_ll.local.paging import decode_token, encode_token
 from airflow_ll.local.store import Query
 
 if TYPE_CHECKING:
@@ -23,8 +22,18 @@ __all__ = [
     "MODEL",
     "TRAINING_JOB",
     "TRANSFORM_JOB",
+    "TUNING_JOB",
     "Kind",
 ]
+
+
+Refusal: TypeAlias = tuple[type[AwsError], str]
+
+_ABSENT_JOB = "Could not find requested job with name: {name}"
+_TAKEN_JOB = (
+    ResourceInUseError,
+    "{Term} names must be unique within an AWS account and region, and a {term} with this name already exists ({arn})",
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,8 @@ class Kind:
     """A kind of resource.
 
     ``key`` is the resource type in its ARN, ``term`` what error texts call it; ``prefix`` begins the names of its
-    members (``EndpointConfigName``, ``EndpointConfigArn``), ``summaries`` is the member of its List answer.
+    members (``EndpointConfigName``, ``EndpointConfigArn``), ``summaries`` is the member of its List answer. ``absent``
+    and ``taken`` are the refusals of a name that does not exist, and of one that does.
     """
 
     key: str
@@ -40,7 +50,9 @@ class Kind:
     prefix: str
     summaries: str
     status_member: str = ""
-    is_job: bool = False
+    absent: Refusal = (ValidationError, 'Could not find {term} "{arn}".')
+    taken: Refusal = (ValidationError, 'Cannot create already existing {term} "{arn}".')
+    default_sort: str = "CreationTime"
     default_order: str = "Descending"
 
     @property
@@ -64,7 +76,7 @@ class Kind:
         if self.status_member:
             body[self.status_member] = status
         if not runtime.store.create(self.key, name, arn, status, body):
-            raise self._taken(arn)
+            raise self._taken(name, arn)
         return {self.arn_member: arn}
 
     def describe(self, runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
@@ -97,31 +109,22 @@ class Kind:
         """Answer a List operation: filters, order, pages."""
         query = Query(
             where=tuple((sql, request[member]) for member, sql in _FILTERS.items() if member in request),
-            sort={"Name": "name", "Status": "status"}.get(request.get("SortBy", ""), "created"),
+            sort={"Name": "name", "Status": "status"}.get(request.get("SortBy", self.default_sort), "created"),
             descending=request.get("SortOrder", self.default_order) == "Descending",
             limit=request.get("MaxResults", 10),
-            after=_decode(request["NextToken"]) if "NextToken" in request else None,
+            after=decode_token(request["NextToken"]) if "NextToken" in request else None,
         )
         page = runtime.store.page(self.key, query)
-        return {self.summaries: page.resources, "NextToken": _encode(page.next) if page.next else None}
+        return {self.summaries: page.resources, "NextToken": encode_token(page.next) if page.next else None}
 
     def not_found(self, runtime: Runtime, name: str) -> AwsError:
         """Return the refusal of a name that does not exist."""
-        if self.key == "training-job":
-            return ValidationError("Requested resource not found.")
-        if self.key == "compilation-job":
-            return ResourceNotFoundError(f"Could not find requested job with name: {name}")
-        if self.is_job:
-            return ValidationError(f"Could not find requested job with name: {name}")
-        return ValidationError(f'Could not find {self.term} "{runtime.arn(self.key, name)}".')
+        error, text = self.absent
+        return error(text.format(term=self.term, name=name, arn=runtime.arn(self.key, name)))
 
-    def _taken(self, arn: str) -> AwsError:
-        if self.is_job:
-            return ResourceInUseError(
-                f"{self.term.capitalize()} names must be unique within an AWS account and region, "
-                f"and a {self.term} with this name already exists ({arn})"
-            )
-        return ValidationError(f'Cannot create already existing {self.term} "{arn}".')
+    def _taken(self, name: str, arn: str) -> AwsError:
+        error, text = self.taken
+        return error(text.format(term=self.term, Term=self.term.capitalize(), name=name, arn=arn))
 
 
 _FILTERS = {
@@ -135,33 +138,30 @@ _FILTERS = {
 
 TRAINING_JOB = Kind(
     *("training-job", "training job", "TrainingJob", "TrainingJobSummaries", "TrainingJobStatus"),
-    is_job=True,
+    absent=(ValidationError, "Requested resource not found."),
+    taken=_TAKEN_JOB,
     default_order="Ascending",
 )
 TRANSFORM_JOB = Kind(
-    *("transform-job", "transform job", "TransformJob", "TransformJobSummaries", "TransformJobStatus"), is_job=True
+    *("transform-job", "transform job", "TransformJob", "TransformJobSummaries", "TransformJobStatus"),
+    absent=(ValidationError, _ABSENT_JOB),
+    taken=_TAKEN_JOB,
 )
 COMPILATION_JOB = Kind(
     *("compilation-job", "compilation job", "CompilationJob", "CompilationJobSummaries", "CompilationJobStatus"),
-    is_job=True,
+    absent=(ResourceNotFoundError, _ABSENT_JOB),
+    taken=_TAKEN_JOB,
+    default_order="Ascending",
+)
+TUNING_JOB = Kind(
+    *("hyper-parameter-tuning-job", "hyperparameter tuning job", "HyperParameterTuningJob"),
+    *("HyperParameterTuningJobSummaries", "HyperParameterTuningJobStatus"),
+    absent=(ResourceNotFoundError, "Amazon SageMaker can't find a tuning job with the name, {name}."),
+    taken=(ResourceInUseError, "A {term} with the name, {name}, already exists. Choose a different name."),
+    default_sort="Name",
     default_order="Ascending",
 )
 MODEL = Kind("model", "model", "Model", "Models")
 ENDPOINT_CONFIG = Kind("endpoint-config", "endpoint configuration", "EndpointConfig", "EndpointConfigs")
 ENDPOINT = Kind("endpoint", "endpoint", "Endpoint", "Endpoints", "EndpointStatus")
-KINDS = (TRAINING_JOB, TRANSFORM_JOB, COMPILATION_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
-
-
-def _encode(position: tuple[Any, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-
-def _decode(token: str) -> tuple[Any, str]:
-    try:
-        position = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except (ValueError, RecursionError):
-        position = None
-    match position:
-        case [str() | float() as value, str() as name]:
-            return value, name
-    raise ValidationError("The specified NextToken is invalid.")
+KINDS = (TRAINING_JOB, TRANSFORM_JOB, COMPILATION_JOB, TUNING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_ll.local.processes import Processes
     from airflow_ll.local.speed import Speed
     from airflow_ll.local.store import Store
+    from airflow_ll.local.tuning import Tuning
 
 __all__ = ["Runtime"]
 
@@ -44,6 +45,7 @@ class Runtime:
     s3_endpoint: str | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     hosting: Hosting = field(init=False)
+    tuning: Tuning = field(init=False)
 
     def arn(self, kind: str, name: str) -> str:
         """Return the ARN of a SageMaker resource."""

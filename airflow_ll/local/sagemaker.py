@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local import compilation_jobs, endpoints, models, training_jobs, transform_jobs
+from airflow_ll.local import compilation_jobs, endpoints, models, training_jobs, transform_jobs, tuning_jobs
 from airflow_ll.local.errors import ValidationError, unsupported
 from airflow_ll.local.resources import (
     COMPILATION_JOB,
@@ -13,6 +13,7 @@ from airflow_ll.local.resources import (
     MODEL,
     TRAINING_JOB,
     TRANSFORM_JOB,
+    TUNING_JOB,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ OPERATIONS: dict[str, Callable[[Runtime, dict[str, Any]], dict[str, Any] | None]
     "ListCompilationJobs": COMPILATION_JOB.list,
     "StopCompilationJob": compilation_jobs.stop,
     "DeleteCompilationJob": compilation_jobs.delete,
+    "CreateHyperParameterTuningJob": tuning_jobs.create,
+    "DescribeHyperParameterTuningJob": TUNING_JOB.describe,
+    "ListHyperParameterTuningJobs": TUNING_JOB.list,
+    "ListTrainingJobsForHyperParameterTuningJob": tuning_jobs.list_training_jobs,
+    "StopHyperParameterTuningJob": tuning_jobs.stop,
+    "DeleteHyperParameterTuningJob": tuning_jobs.delete,
     "ListTags": _list_tags,
     "AddTags": _add_tags,
     "DeleteTags": _delete_tags,

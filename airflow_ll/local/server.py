@@ -33,6 +33,7 @@ from airflow_ll.local.runtime import Runtime
 from airflow_ll.local.s3 import create_app as create_s3_app
 from airflow_ll.local.speed import SPEEDS
 from airflow_ll.local.store import Store
+from airflow_ll.local.tuning import Tuning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -215,6 +216,7 @@ def _runtime(data_dir: Path, url: str, options: Options, faults: Faults) -> Runt
         s3_endpoint=options.s3_endpoint,
     )
     runtime.hosting = Hosting(runtime)
+    runtime.tuning = Tuning(runtime)
     return runtime
 
 
@@ -223,6 +225,7 @@ def _recover(runtime: Runtime) -> None:
     training.recover(runtime)
     transform.recover(runtime)
     compilation.recover(runtime)
+    runtime.tuning.recover()
     runtime.hosting.recover()
 
 

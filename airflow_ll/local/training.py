@@ -133,7 +133,9 @@ def _end(runtime: Runtime, name: str, status: str, secondary: str, **members: An
         ]
         return True
 
-    _update(runtime, name, change)
+    ended = runtime.store.update(TRAINING_JOB.key, name, TRAINING_JOB.status_member, change)
+    if ended is not None:
+        runtime.tuning.training_ended(ended)
 
 
 class _TrainingRun:

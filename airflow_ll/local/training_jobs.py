@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["create", "stop"]
+__all__ = ["check", "check_data", "create", "start", "stop"]
 
 _REQUIRED = ("AlgorithmSpecification", "InputDataConfig", "ResourceConfig", "StoppingCondition")
 _UNSUPPORTED = (
@@ -28,12 +28,26 @@ _UNSUPPORTED = (
 
 def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     """Answer CreateTrainingJob."""
-    refuse(list(_faults(request)))
+    check(request)
+    if runtime.store.get(TRAINING_JOB.key, request["TrainingJobName"]) is None:
+        check_data(runtime, request)
+    return start(runtime, request)
+
+
+def check(request: dict[str, Any], path: str = "") -> None:
+    """Refuse what no training job can be; ``path`` is where the members are in the request, in front of theirs."""
+    refuse(list(_faults(request, path)))
     _check_supported(request)
-    name = request["TrainingJobName"]
-    if runtime.store.get(TRAINING_JOB.key, name) is None:
-        for channel in request["InputDataConfig"]:
-            s3_data.check_exists(runtime, channel["DataSource"]["S3DataSource"], request["RoleArn"])
+
+
+def check_data(runtime: Runtime, request: dict[str, Any]) -> None:
+    """Refuse channels without objects."""
+    for channel in request["InputDataConfig"]:
+        s3_data.check_exists(runtime, channel["DataSource"]["S3DataSource"], request["RoleArn"])
+
+
+def start(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    """Save and queue a training job that passed the checks; return the answer of CreateTrainingJob."""
     now = time.time()
     job = {
         "EnableNetworkIsolation": False,
@@ -53,7 +67,7 @@ def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
         ],
     }
     answer = TRAINING_JOB.create(runtime, job, "InProgress")
-    training.submit(runtime, name)
+    training.submit(runtime, request["TrainingJobName"])
     return answer
 
 
@@ -68,22 +82,22 @@ def stop(runtime: Runtime, request: dict[str, Any]) -> None:
         training.end_stopped(runtime, name, "Stopped")
 
 
-def _faults(request: dict[str, Any]) -> Iterator[str]:
+def _faults(request: dict[str, Any], path: str) -> Iterator[str]:
     """Yield what the service refuses beyond its model: members a training job needs, and no empty cluster."""
     for name in _REQUIRED:
         if not request.get(name):
-            yield missing(name[:1].lower() + name[1:])
+            yield missing(f"{path}{name[:1].lower()}{name[1:]}")
     resources = request.get("ResourceConfig")
     if resources and "InstanceGroups" not in resources:
         for name in ("InstanceType", "InstanceCount", "VolumeSizeInGB"):
             if name not in resources:
-                yield missing(f"resourceConfig.{name[:1].lower()}{name[1:]}")
+                yield missing(f"{path}resourceConfig.{name[:1].lower()}{name[1:]}")
         if resources.get("InstanceCount") == 0:
-            path = "resourceConfig.instanceCount"
-            yield fault(path, 0, "Member must have value greater than or equal to 1")
+            constraint = "Member must have value greater than or equal to 1"
+            yield fault(f"{path}resourceConfig.instanceCount", 0, constraint)
     algorithm = request.get("AlgorithmSpecification")
     if algorithm and not algorithm.keys() & {"TrainingImage", "AlgorithmName"}:
-        yield missing("algorithmSpecification.trainingImage")
+        yield missing(f"{path}algorithmSpecification.trainingImage")
 
 
 def _check_supported(request: dict[str, Any]) -> None:
