@@ -170,6 +170,21 @@ class Client:
         (written,) = S3Downloader.list(transformer.output_path, sagemaker_session=self.session)
         return bytes(S3Downloader.read_bytes(written, sagemaker_session=self.session))
 
+    def compile_model(self) -> None:
+        """A compiled model behind an endpoint of its own."""
+        estimator = self.attach("compiled")
+        model = estimator.compile_model(
+            target_instance_family="ml_c5",
+            input_shape={"data": [1, FEATURES]},
+            output_path=f"s3://{self.bucket}/compiled/{self.job}",
+            framework="mxnet",
+            framework_version="1.8",
+        )
+        self.report["compiled"] = {"model_data": model.model_data, "image": model.image_uri}
+        predictor = estimator.deploy(1, "ml.c5.large", use_compiled_model=True)
+        self.report["compiled"] |= self.answers(predictor)
+        self._delete(predictor)
+
     def stop(self) -> None:
         """A job that would train for hours, stopped."""
         endless = self.estimator(epochs=1_000_000, early_stopping_patience=1_000_000)
@@ -202,6 +217,7 @@ AT_ONCE = (
     ("compare_attached", "deploy", "update_endpoint", "delete"),
     ("transform_records",),
     ("transform_csv",),
+    ("compile_model",),
     ("stop",),
 )
 """What follows the training; the SDK mostly sleeps."""

@@ -29,13 +29,14 @@ pytestmark = [
 class Cli:
     """A shell whose ``aws`` talks to the runtime, and a bucket of its own."""
 
-    def __init__(self, url: str, folder: Path, *, patient: bool) -> None:
+    def __init__(self, runtime: Runtime, folder: Path, *, patient: bool) -> None:
         self.folder, self.patient = folder, patient
+        self._onlooker = runtime.client("sagemaker")
         self.name = f"cli-{uuid.uuid4().hex[:8]}"
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "AWS_ENDPOINT_URL": url,
+            "AWS_ENDPOINT_URL": runtime.url,
             "AWS_ACCESS_KEY_ID": "cli-key-id",
             "AWS_SECRET_ACCESS_KEY": "cli-secret",
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -59,27 +60,27 @@ class Cli:
         """Run ``aws sagemaker COMMAND`` on a request."""
         self("sagemaker", command, "--cli-input-json", json.dumps(request))
 
-    def ended(self, kind: str, member: str, waiter: str | None = None) -> dict[str, Any]:
-        """Wait until the resource of our name has ended and return its description.
+    def ended(self, kind: str, member: str, waiter: str | None = None, name: str | None = None) -> dict[str, Any]:
+        """Wait until a resource, that of our name by default, has ended and return its description.
 
         The CLI's waiters look every half to two minutes, so they are asked when the end is already there, unless we
         are patient.
         """
-        name = ("--endpoint-name" if kind == "endpoint" else f"--{kind}-name", self.name)
-        description: dict[str, Any] = {}
+        name = name or self.name
+        option = f"--{kind}-name"
         if not (self.patient and waiter):
-            description = wait_for(
-                lambda: self("sagemaker", f"describe-{kind}", *name), lambda found: found[member] in ENDED, 240
-            )
+            look = getattr(self._onlooker, f"describe_{kind.replace('-', '_')}")
+            key = "".join(word.capitalize() for word in kind.split("-")) + "Name"
+            wait_for(lambda: look(**{key: name}), lambda found: found[member] in ENDED, 240)
         if waiter:
-            self("sagemaker", "wait", waiter, *name)
-            description = self("sagemaker", f"describe-{kind}", *name)
+            self("sagemaker", "wait", waiter, option, name)
+        description: dict[str, Any] = self("sagemaker", f"describe-{kind}", option, name)
         return description
 
 
 @pytest.mark.parametrize("patient", [False, pytest.param(True, marks=pytest.mark.complete)])
 def test_the_whole_sequence(runtime: Runtime, tmp_path: Path, patient: bool) -> None:
-    aws = Cli(runtime.url, tmp_path, patient=patient)
+    aws = Cli(runtime, tmp_path, patient=patient)
     assert aws("sts", "get-caller-identity")["Account"] == "123456789012"
     upload(aws)
     train(aws)
@@ -130,7 +131,7 @@ def train(aws: Cli) -> None:
 
 
 def serve(aws: Cli) -> None:
-    """A model and an endpoint."""
+    """A model, an endpoint, a compiled model, and an update to it."""
     model_data = f"s3://{aws.name}/models/{aws.name}/output/model.tar.gz"
     create_model(aws, aws.name, IMAGE, model_data)
     aws.create("create-endpoint-config", endpoint_config(aws.name, "ml.m5.large"))
@@ -138,6 +139,17 @@ def serve(aws: Cli) -> None:
     aws.ended("endpoint", "EndpointStatus", "endpoint-in-service")
     scores = invoke(aws)
     assert len(scores) == 20
+
+    aws.create("create-compilation-job", compilation(aws, model_data))
+    compiled = aws.ended("compilation-job", "CompilationJobStatus")
+    assert compiled["CompilationJobStatus"] == "COMPLETED", compiled
+    other = f"{aws.name}-compiled"
+    create_model(aws, other, compiled["InferenceImage"], compiled["ModelArtifacts"]["S3ModelArtifacts"])
+    aws.create("create-endpoint-config", endpoint_config(other, "ml.c5.large"))
+    aws.create("update-endpoint", {"EndpointName": aws.name, "EndpointConfigName": other})
+    updated = aws.ended("endpoint", "EndpointStatus", "endpoint-in-service")
+    assert updated["EndpointConfigName"] == other
+    assert invoke(aws) == pytest.approx(scores, rel=1e-4)
 
 
 def create_model(aws: Cli, name: str, image: str, data: str) -> None:
@@ -150,6 +162,17 @@ def endpoint_config(model: str, instance_type: str) -> dict[str, Any]:
     """Return the request of a configuration with the model's name."""
     variant = {"VariantName": "main", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": instance_type}
     return {"EndpointConfigName": model, "ProductionVariants": [variant]}
+
+
+def compilation(aws: Cli, model_data: str) -> dict[str, Any]:
+    """Return the request of a compilation job."""
+    return {
+        "CompilationJobName": aws.name,
+        "RoleArn": ROLE,
+        "InputConfig": {"S3Uri": model_data, "DataInputConfig": '{"data": [1, 5]}', "Framework": "MXNET"},
+        "OutputConfig": {"S3OutputLocation": f"s3://{aws.name}/compiled", "TargetDevice": "ml_c5"},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    }
 
 
 def invoke(aws: Cli) -> list[float]:
@@ -190,18 +213,14 @@ def stop(aws: Cli) -> None:
     endless = long_training_request(name) | {key: training(aws)[key] for key in ("InputDataConfig", "OutputDataConfig")}
     aws.create("create-training-job", endless)
     aws("sagemaker", "stop-training-job", "--training-job-name", name)
-    described = wait_for(
-        lambda: aws("sagemaker", "describe-training-job", "--training-job-name", name),
-        lambda job: job["TrainingJobStatus"] in ENDED,
-    )
-    assert described["TrainingJobStatus"] == "Stopped"
+    assert aws.ended("training-job", "TrainingJobStatus", name=name)["TrainingJobStatus"] == "Stopped"
 
 
 def delete(aws: Cli) -> None:
     """Everything that is paid by the hour, and the bucket."""
     aws("sagemaker", "delete-endpoint", "--endpoint-name", aws.name)
     aws("sagemaker", "wait", "endpoint-deleted", "--endpoint-name", aws.name)
-    for name in (aws.name,):
+    for name in (aws.name, f"{aws.name}-compiled"):
         aws("sagemaker", "delete-endpoint-config", "--endpoint-config-name", name)
         aws("sagemaker", "delete-model", "--model-name", name)
     gone = aws("sagemaker", "describe-endpoint", "--endpoint-name", aws.name, fails=True)

@@ -60,6 +60,7 @@ def test_the_whole_estimator(runtime: Runtime, tmp_path: Path, kind: str, instan
     np.testing.assert_array_equal(report["updated"]["scores"], scores)
     np.testing.assert_array_equal(report["transformed_records"], scores)
     assert len(report["transformed_csv"]) == len(scores)
+    check_compiled(report, scores)
     assert report["stopped"] == "Stopped"
     check_nothing_is_left(runtime, report["deleted"])
 
@@ -97,10 +98,18 @@ def check_answers(report: dict[str, Any], kind: str) -> Any:
     return scores
 
 
+def check_compiled(report: dict[str, Any], scores: Any) -> None:
+    """The compiled model is another artifact with the same answers."""
+    compiled = report["compiled"]
+    assert compiled["model_data"] != report["model_data"]
+    assert compiled["model_data"].endswith("ml_c5.tar.gz")
+    np.testing.assert_allclose(compiled["recordio"], scores, rtol=1e-4, atol=1e-5)
+
+
 def check_nothing_is_left(runtime: Runtime, deleted: list[str]) -> None:
     """What the client deleted is gone; of an updated endpoint the SDK leaves the first configuration."""
     sagemaker = runtime.client("sagemaker")
-    assert len(deleted) == 1
+    assert len(deleted) == 2
     for name in deleted:
         assert sagemaker.list_endpoints(NameContains=name)["Endpoints"] == []
         configs = sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"]
