@@ -9,7 +9,7 @@ import numpy as np
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.learner.blocks import is_sparse
-from airflow_ll.learner.files import ChannelFiles
+from airflow_ll.learner.files import ChannelFiles, ChannelPipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +123,12 @@ def read_channel(
     hp: LinearLearnerHyperparameters,
     feature_dim: int | None = None,
     memory: Memory | None = None,
+    *,
+    pipe: bool = False,
 ) -> Channel:
-    """Read and check a channel; parameters and errors as of `ChannelFiles`, ``memory`` as of `Channel`."""
-    source = ChannelFiles(directory, name, content_type, hp, feature_dim)
+    """Read and check a channel, from a ``pipe`` or from files.
+
+    Parameters and errors are those of `ChannelFiles`; ``memory`` is as of `Channel`.
+    """
+    source = (ChannelPipe if pipe else ChannelFiles)(directory, name, content_type, hp, feature_dim)
     return Channel(name, source, Memory() if memory is None else memory)

@@ -77,7 +77,11 @@ class Checkpoints:
         return state, "The checkpoint is of this job: training goes on from it."
 
 
-def describe_job(hyperparameters: Mapping[str, str], channels: Mapping[str, Sequence[Path]]) -> str:
+def describe_job(
+    hyperparameters: Mapping[str, str],
+    channels: Mapping[str, Sequence[Path]],
+    labels: Mapping[str, NDArray[np.float32]] | None = None,
+) -> str:
     """Return a digest of what decides a job's numbers: hyperparameters and the bytes of the data, not their names.
 
     Parameters
@@ -86,6 +90,8 @@ def describe_job(hyperparameters: Mapping[str, str], channels: Mapping[str, Sequ
         As given, also the service's private ones.
     channels : Mapping[str, Sequence[Path]]
         The files of every channel in the order in which they are read.
+    labels : Mapping[str, ndarray of float32], optional
+        All labels of the channels that came through pipes, of which there are no files.
     """
     given = {name: value for name, value in hyperparameters.items() if name != _MAY_GROW}
     digest = hashlib.sha256()
@@ -95,4 +101,7 @@ def describe_job(hyperparameters: Mapping[str, str], channels: Mapping[str, Sequ
         with path.open("rb") as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
+    for name, values in sorted((labels or {}).items()):
+        digest.update(f"{name} {len(values)}".encode())
+        digest.update(values.tobytes())
     return digest.hexdigest()

@@ -36,11 +36,14 @@ class Configuration:
         Of each channel that the job has.
     host : str
         This container's name.
+    pipes : frozenset of str
+        The channels in Pipe mode.
     """
 
     given: Mapping[str, str]
     content_types: Mapping[str, str | None]
     host: str
+    pipes: frozenset[str] = frozenset()
 
     def hyperparameters(self) -> LinearLearnerHyperparameters:
         """Check and return the hyperparameters.
@@ -80,7 +83,7 @@ def read_configuration(root: Path) -> Configuration:
     OSError, ValueError
         ``hyperparameters.json`` is missing, or a file is not what the service writes: the platform's fault.
     DataError
-        The job asks for what this learner does not do: another channel, several hosts, Pipe mode.
+        The job asks for what this learner does not do: another channel, several hosts.
     """
     folder = root / "input" / "config"
     given = _read(folder / "hyperparameters.json")
@@ -91,17 +94,16 @@ def read_configuration(root: Path) -> Configuration:
         raise DataError(
             f"This learner trains on one machine, but the job has {len(hosts)} hosts. Please set instance_count to 1."
         )
-    for name, channel in channels.items():
+    for name in channels:
         if name not in CHANNELS:
             raise DataError(f"Unknown data channel '{name}'. LinearLearner reads {', '.join(CHANNELS)}.")
-        if channel.get("TrainingInputMode", "File") == "Pipe":
-            raise DataError(f"The channel '{name}' is in Pipe input mode, which this learner does not read. Use File.")
     if "train" not in channels:
         raise DataError("The data channel 'train' is missing. Please provide it and try again.")
     return Configuration(
         {str(name): str(value) for name, value in given.items()},
         {name: channel.get("ContentType") or None for name, channel in channels.items()},
         str(resources.get("current_host", "algo-1")),
+        frozenset(name for name, channel in channels.items() if channel.get("TrainingInputMode") == "Pipe"),
     )
 
 

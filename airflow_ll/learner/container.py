@@ -20,7 +20,7 @@ from airflow_ll.learner.prefetch import taking_turns
 from airflow_ll.learner.settings import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from airflow_ll.learner.channels import Channel
@@ -87,29 +87,34 @@ def _run(root: Path, configuration: Configuration, seed: int) -> None:
     log.flush()
     with _Termination() as termination, taking_turns():
         memory = Memory()
-        channels = dict(_read_channels(root, configuration, memory))
+        channels = dict(_read_channels(root, configuration, memory, log))
         settings = resolve(hyperparameters, tuned=configuration.tuned)
         with (root / "output" / "data" / "metrics.jsonl").open("w") as metrics_file:
-            checkpoints = _checkpoints(root, configuration) if checkpointing else None
+            checkpoints = _checkpoints(root, configuration, channels) if checkpointing else None
             job = TrainingJob(settings, channels, log, metrics_file, seed, termination.requested, checkpoints, memory)
             termination.hold()
             model = job.run()
         model.save(root / "model" / MODEL_NAME)
 
 
-def _read_channels(root: Path, configuration: Configuration, memory: Memory) -> Iterator[tuple[str, Channel]]:
+def _read_channels(
+    root: Path, configuration: Configuration, memory: Memory, log: JobLog
+) -> Iterator[tuple[str, Channel]]:
     hyperparameters, width = configuration.hyperparameters(), None
     for name in (name for name in CHANNELS if name in configuration.content_types):
         folder = root / "input" / "data" / name
-        channel = read_channel(folder, name, configuration.content_types[name], hyperparameters, width, memory)
+        pipe, kind = name in configuration.pipes, configuration.content_types[name]
+        if pipe:
+            log.info(f"The channel '{name}' is in pipe input mode under {folder}.")
+        channel = read_channel(folder, name, kind, hyperparameters, width, memory, pipe=pipe)
         width = channel.feature_dim
         yield name, channel
 
 
-def _checkpoints(root: Path, configuration: Configuration) -> Checkpoints:
-    names = [name for name in CHANNELS if name in configuration.content_types]
-    files = {name: channel_files(root / "input" / "data" / name) for name in names}
-    return Checkpoints(root / "checkpoints", describe_job(configuration.given, files))
+def _checkpoints(root: Path, configuration: Configuration, channels: Mapping[str, Channel]) -> Checkpoints:
+    files = {name: channel_files(root / "input" / "data" / name) for name in channels}
+    labels = {name: channels[name].labels for name in configuration.pipes}
+    return Checkpoints(root / "checkpoints", describe_job(configuration.given, files, labels))
 
 
 class _StoppedBeforeTraining(BaseException):

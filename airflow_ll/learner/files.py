@@ -1,9 +1,10 @@
-"""Reading a channel's files in blocks, with errors that name the file and the record."""
+"""Reading a channel's files or pipes in blocks, with errors that name the file and the record."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import islice
+import time
+from dataclasses import dataclass, field
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from airflow_ll.learner.payloads import CSV, RECORDIO
 from airflow_ll.records import check_labels, iter_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import Any
 
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 
     from airflow_ll.hyperparameters import LinearLearnerHyperparameters
 
-__all__ = ["ChannelFiles", "channel_files"]
+    Rows = tuple[Any, NDArray[Any] | None]  # features, (n, d), and labels, (n,)
+
+__all__ = ["ChannelFiles", "ChannelPipe", "channel_files"]
 
 _BLOCK_BYTES = 4 << 20
 _SUPPORTED = (RECORDIO, CSV)
+_PIPE_SECONDS = 60
+_PIPE_POLL = 0.01
 
 
 def channel_files(directory: Path) -> list[Path]:
@@ -72,14 +77,23 @@ class ChannelFiles:
         found = next((rows.shape[1] for path in full for rows, _ in self._read(path, 1)), None)
         if found is None:
             raise DataError(f"The channel '{self.channel}' is empty: it has {len(paths)} file(s) and no records.")
-        width = self.feature_dim or found if self.hp.feature_dim == "auto" else int(self.hp.feature_dim)
-        batch = int(self.hp.mini_batch_size)
-        rows = batch * max(1, _BLOCK_BYTES // (4 * width * batch))
-        yield from regroup((block for path in full for block in self._checked(path, rows, width)), rows)
+        width = self._width(found)
+        rows = self._block_rows(width)
+        names = {path: str(path.relative_to(self.directory)) for path in full}
+        yield from regroup(
+            (block for path in full for block in self._checked(self._read(path, rows), names[path], width)), rows
+        )
 
-    def _checked(self, path: Path, rows: int, width: int) -> Iterator[Block]:
-        where, start = f"{path.relative_to(self.directory)} of channel '{self.channel}'", 0
-        for features, labels in self._read(path, rows):
+    def _width(self, found: int) -> int:
+        return self.feature_dim or found if self.hp.feature_dim == "auto" else int(self.hp.feature_dim)
+
+    def _block_rows(self, width: int) -> int:
+        batch = int(self.hp.mini_batch_size)
+        return batch * max(1, _BLOCK_BYTES // (4 * width * batch))
+
+    def _checked(self, read: Iterable[Rows], name: str, width: int) -> Iterator[Block]:
+        where, start = f"{name} of channel '{self.channel}'", 0
+        for features, labels in read:
             if features.shape[1] != width:
                 raise DataError(
                     f"The feature dimension of the records in {where} is {features.shape[1]}, but {width} is expected "
@@ -96,7 +110,7 @@ class ChannelFiles:
             yield Block(features.astype(np.float32, copy=False), labels.astype(np.float32, copy=False))
             start += len(labels)
 
-    def _read(self, path: Path, rows: int) -> Iterator[tuple[Any, NDArray[Any] | None]]:
+    def _read(self, path: Path, rows: int) -> Iterator[Rows]:
         """Yield features, (n, d), and labels, (n,), of at most ``rows`` rows at a time."""
         kind = _content_type(self.channel, self.content_type)
         try:
@@ -115,6 +129,35 @@ class ChannelFiles:
             check_labels(labels, len(labels), self.hp.predictor_type, int(self.hp.num_classes), first_row=start)
         except DataError as error:
             raise DataError(f"Unable to train on {where}. {error}") from error
+
+
+@dataclass(frozen=True)
+class ChannelPipe(ChannelFiles):
+    """A channel in Pipe mode: each iteration over it reads the next of the pipes ``<directory>_0``, ``_1``, ...
+
+    The service makes a pipe when the one before was opened, and sends all of the channel's files through it.
+    """
+
+    passes: Iterator[int] = field(default_factory=count)
+
+    def __iter__(self) -> Iterator[Block]:
+        """Read and check; errors as of `ChannelFiles`, and OSError when there is no pipe."""
+        path = self.directory.with_name(f"{self.directory.name}_{next(self.passes)}")
+        _await(path)
+        read = self._read(path, int(self.hp.mini_batch_size))
+        first = next(read, None)
+        if first is None:
+            raise DataError(f"The channel '{self.channel}' is empty: no records came through {path.name}.")
+        width = self._width(first[0].shape[1])
+        yield from regroup(self._checked(chain([first], read), path.name, width), self._block_rows(width))
+
+
+def _await(path: Path) -> None:
+    deadline = time.monotonic() + _PIPE_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise OSError(f"There is no pipe {path} after {_PIPE_SECONDS} seconds")
+        time.sleep(_PIPE_POLL)
 
 
 def _is_hidden(path: Path, directory: Path) -> bool:

@@ -211,7 +211,6 @@ def test_a_missing_predictor_type_is_the_customer_s(container: Container, rows: 
     [
         ("inputdataconfig.json", {"validation": {}}, "'train' is missing"),
         ("inputdataconfig.json", {"train": {}, "model": {}}, "Unknown data channel 'model'"),
-        ("inputdataconfig.json", {"train": {"TrainingInputMode": "Pipe"}}, "Pipe"),
         ("inputdataconfig.json", {"train": {"ContentType": "image/png"}}, "image/png"),
         ("resourceconfig.json", {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]}, "instance_count to 1"),
     ],
