@@ -14,7 +14,7 @@ UV_VERSION := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo up test check compose oldest clients compat bench format lock proto clean
+.PHONY: help demo up test check compose oldest clients compat bench faults format lock proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench: .venvs/sdk/.installed .venvs/vw/.installed ## Run the benchmarks and writ
 	@$(BIN)/python -m benchmarks.fidelity
 	@$(BIN)/python -m benchmarks.quality
 	@$(BIN)/python -m benchmarks.learner
+
+faults: $(STAMP) ## Kill every operator at every call, throttle fifty tasks, and write the page
+	@$(BIN)/python -m benchmarks.faults
 
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .

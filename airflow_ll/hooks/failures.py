@@ -15,9 +15,17 @@ from airflow_ll.exceptions import JobFailedError, JobStoppedError, JobTimeoutErr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["airflow_failure", "clear_failures", "is_denied", "is_name_taken", "is_not_found", "is_transient"]
+__all__ = [
+    "TRANSIENT_CODES",
+    "airflow_failure",
+    "clear_failures",
+    "is_denied",
+    "is_name_taken",
+    "is_not_found",
+    "is_transient",
+]
 
-_TRANSIENT_CODES = frozenset(
+TRANSIENT_CODES = frozenset(
     {
         "InternalError",
         "InternalFailure",
@@ -39,7 +47,7 @@ _TRANSIENT_CODES = frozenset(
     }
 )
 # A quota frees itself when other jobs end, so another attempt can succeed.
-_RETRYABLE_CODES = _TRANSIENT_CODES | {"ResourceLimitExceeded", "ExpiredToken", "ExpiredTokenException"}
+_RETRYABLE_CODES = TRANSIENT_CODES | {"ResourceLimitExceeded", "ExpiredToken", "ExpiredTokenException"}
 _NOT_FOUND_CODES = frozenset({"404", "NoSuchKey", "NotFound", "ResourceNotFound", "ResourceNotFoundException"})
 _NOT_FOUND_TEXTS = ("not found", "could not find", "does not exist")
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -64,7 +72,7 @@ def is_transient(error: BaseException) -> bool:
 
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return _code(error) in _TRANSIENT_CODES or status >= _HTTP_SERVER_ERROR
+        return _code(error) in TRANSIENT_CODES or status >= _HTTP_SERVER_ERROR
     return isinstance(error, (LostConnectionError, HTTPClientError))
 
 

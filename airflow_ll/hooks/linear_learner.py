@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from airflow_ll.exceptions import RequestError
 from airflow_ll.hooks.capabilities import Capabilities
 from airflow_ll.hooks.failures import is_not_found
+from airflow_ll.hooks.patience import PATIENT_ATTEMPTS, wait_out
 from airflow_ll.hooks.resources import ENDPOINT_CONFIG, MODEL, RECORD_SET, Resource
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearLearnerHook", "split_s3_uri"]
 
-_PATIENT = Config(retries={"mode": "standard", "max_attempts": 5})
+_PATIENT = Config(retries={"mode": "standard", "max_attempts": PATIENT_ATTEMPTS})
 # A signal handler has seconds to live.
 _IMPATIENT = Config(connect_timeout=2, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
 
@@ -86,6 +87,7 @@ class LinearLearnerHook(Capabilities, AwsBaseHook):
         with self._making:  # a session makes one client at a time
             if service not in self._clients:
                 self._clients[service] = self._new_client(service, _PATIENT.merge(self.config))
+                self._clients[service].meta.events.register("needs-retry", wait_out)
             return self._clients[service]
 
     def _new_client(self, service: str, config: Config) -> Any:
