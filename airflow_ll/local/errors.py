@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_ll.exceptions import LinearLearnerError
 
 __all__ = [
+    "AccessDeniedError",
     "AwsError",
     "InternalFailureError",
     "InvalidParameterError",
@@ -87,6 +88,12 @@ class InvalidParameterError(AwsError):
     """CloudWatch Logs cannot use a parameter."""
 
     code = "InvalidParameterException"
+
+
+class AccessDeniedError(AwsError):
+    """The permissions do not allow the call."""
+
+    code = "AccessDeniedException"
 
 
 class InternalFailureError(AwsError):

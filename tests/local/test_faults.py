@@ -31,7 +31,7 @@ def faults(data_runtime: Runtime) -> Iterator[Callable[..., None]]:
 
 
 WRONG: list[tuple[str, str]] = [
-    ("throtling", "begins with 'throtling': effects are throttling, server-error, reset, delay, kill, capacity, "),
+    ("throtling", "begins with 'throtling': effects are throttling, access-denied, server-error, reset, delay, kill, "),
     ("throtling", r"\(did you mean throttling\?\)\.$"),
     ("throttling 0.3", "has the word '0.3': throttling takes KEY=VALUE of service, operation, resource, nth, times"),
     ("throttling rte=0.3", r"\(did you mean rate\?\)"),

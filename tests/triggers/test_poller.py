@@ -163,6 +163,22 @@ def test_what_will_not_answer_is_an_error_that_says_why(runtime: Runtime, monkey
     assert "no region" in told["message"]
 
 
+def test_where_list_is_denied_everything_is_described(runtime: Runtime, hook: LinearLearnerHook, start: Any) -> None:
+    names = [start(number) for number in range(3)]
+
+    async def wait() -> list[dict[str, Any]]:
+        waits = [asyncio.ensure_future(event(LinearLearnerTrainingTrigger(name))) for name in names]
+        await until(lambda: all(len(calls(runtime, "DescribeTrainingJob", f"{name} ")) >= 2 for name in names))
+        for name in names:
+            await asyncio.to_thread(hook.stop, TRAINING_JOB, name)
+        return await asyncio.gather(*waits)
+
+    before = lists(runtime)
+    with runtime.failing("access-denied operation=ListTrainingJobs"):
+        assert [one["status"] for one in asyncio.run(wait())] == ["ended"] * 3
+    assert lists(runtime) == before + 1, "a survey that was refused does not ask again"
+
+
 class Seen(dict[str, Any]):
     """What a survey tells."""
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from airflow_ll.exceptions import FaultRuleError
 from airflow_ll.local.errors import (
+    AccessDeniedError,
     AwsError,
     InternalFailureError,
     ServiceUnavailableError,
@@ -40,6 +41,7 @@ _log = logging.getLogger(__name__)
 
 _NO_LINGER = struct.pack("ii", 1, 0)  # closing such a socket sends a reset
 _S3_CODES = {
+    AccessDeniedError: "AccessDenied",
     ThrottlingError: "SlowDown",
     InternalFailureError: "InternalError",
     ServiceUnavailableError: "ServiceUnavailable",
@@ -51,7 +53,7 @@ async def before_commit(faults: Faults, call: Call, request: Request) -> ASGIApp
     """Do what the rules want before a call is carried out; what is returned answers it instead."""
     if call.ours:
         return None
-    effects = ("throttling", "server-error", "reset", "delay", "kill")
+    effects = ("throttling", "access-denied", "server-error", "reset", "delay", "kill")
     try:
         for rule in faults.take(effects, when="before", **call.fault_names):
             if rule.effect == "delay":
@@ -102,6 +104,8 @@ async def reset(scope: Scope, receive: Receive, send: Send) -> None:
 async def _instead(rule: Rule, call: Call, request: Request) -> ASGIApp:
     if rule.effect == "throttling":
         return await _refused(call, request, ThrottlingError("Rate exceeded"))
+    if rule.effect == "access-denied":
+        return await _refused(call, request, AccessDeniedError("You are not authorized to perform this operation."))
     if rule.effect == "server-error":
         failed: type[AwsError] = ServiceUnavailableError if rule["status"] == "503" else InternalFailureError
         return await _refused(call, request, failed("The request has failed: a fault rule of the runtime says so."))

@@ -79,6 +79,7 @@ _SECONDS = {"seconds": _number(0, 86_400)}
 
 EFFECTS: dict[str, Effect] = {
     "throttling": Effect("the call is refused: ThrottlingException, on S3 SlowDown", _CALL),
+    "access-denied": Effect("the call is refused: AccessDeniedException, on S3 AccessDenied", _CALL),
     "server-error": Effect(
         "the call is answered with 500 or 503, and nothing is done",
         {**_CALL, "status": _one_of("500", "503")},
