@@ -13,7 +13,7 @@ import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from airflow_ll.local import protocol, sagemaker
+from airflow_ll.local import protocol, sagemaker, tagging
 from airflow_ll.local.calls import Call
 from airflow_ll.local.cloudwatch import MOTO_SERVICES
 from airflow_ll.local.errors import (
@@ -120,6 +120,9 @@ class RuntimeApp:
     async def _run(self, call: Call, request: Request, body: bytes) -> ASGIApp:
         if call.service in MOTO_SERVICES:
             return await self._moto(call, body)
+        if call.service == tagging.SERVICE:
+            found = await anyio.to_thread.run_sync(tagging.answer, self._runtime, call.target, call.path, body)
+            return Response(found.body, found.status, found.headers)
         if call.service not in ("sagemaker", "logs"):
             raise UnknownOperationError(f"The embedded runtime has no service {call.service}.")
         limiter = self._invocations if call.rest else None

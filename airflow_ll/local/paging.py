@@ -23,17 +23,17 @@ def encode_token(position: Position) -> str:
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
-def decode_token(token: str) -> Position:
-    """Return the position in a NextToken.
+def decode_token(token: str, key: type[str | float]) -> Position:
+    """Return the position in a NextToken of a list that is sorted by keys of the type ``key``.
 
-    :raises ValidationError: it is none of ours.
+    :raises ValidationError: it is none of ours, or of a list in another order.
     """
     try:
         position = json.loads(base64.urlsafe_b64decode(token.encode()))
     except (ValueError, RecursionError):
         position = None
     match position:
-        case [str() | float() | int() as value, str() as name]:
+        case [str() | float() | int() as value, str() as name] if isinstance(value, str) == (key is str):
             return value, name
     raise ValidationError("The specified NextToken is invalid.")
 
@@ -44,11 +44,9 @@ def page(
     """Return the items of a request's page, and the token of the next one; an item comes with its key and name."""
     found = sorted(items, key=lambda item: item[:2], reverse=descending)
     if "NextToken" in request:
-        after = decode_token(request["NextToken"])
-        try:
-            found = [item for item in found if (item[:2] < after if descending else item[:2] > after)]
-        except TypeError as error:  # of a list in another order
-            raise ValidationError("The specified NextToken is invalid.") from error
+        key = str if not found or isinstance(found[0][0], str) else float
+        after = decode_token(request["NextToken"], key)
+        found = [item for item in found if (item[:2] < after if descending else item[:2] > after)]
     limit = request.get("MaxResults", _DEFAULT_LIMIT)
     shown = found[:limit]
     return [item[2] for item in shown], encode_token(shown[-1][:2]) if len(found) > len(shown) > 0 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_ll.local.errors import AwsError, ResourceInUseError, ResourceNotFoundError, ValidationError
+from airflow_ll.local.errors import AwsError, ResourceInUseError, ResourceNotFoundError, ValidationError, unsupported
 from airflow_ll.local.paging import decode_token, encode_token
 from airflow_ll.local.store import Query
 
@@ -107,12 +107,18 @@ class Kind:
 
     def list(self, runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
         """Answer a List operation: filters, order, pages."""
+        for member in _UNSUPPORTED_FILTERS:
+            if member in request:
+                raise unsupported(f"the filter {member}")
+        sort = {"Name": "name", "Status": "status"}.get(request.get("SortBy", self.default_sort), "created")
         query = Query(
             where=tuple((sql, request[member]) for member, sql in _FILTERS.items() if member in request),
-            sort={"Name": "name", "Status": "status"}.get(request.get("SortBy", self.default_sort), "created"),
+            sort=sort,
             descending=request.get("SortOrder", self.default_order) == "Descending",
             limit=request.get("MaxResults", 10),
-            after=decode_token(request["NextToken"]) if "NextToken" in request else None,
+            after=decode_token(request["NextToken"], float if sort == "created" else str)
+            if "NextToken" in request
+            else None,
         )
         page = runtime.store.page(self.key, query)
         return {self.summaries: page.resources, "NextToken": encode_token(page.next) if page.next else None}
@@ -127,6 +133,7 @@ class Kind:
         return error(text.format(term=self.term, Term=self.term.capitalize(), name=name, arn=arn))
 
 
+_UNSUPPORTED_FILTERS = ("WarmPoolStatusEquals", "TrainingPlanArnEquals")
 _FILTERS = {
     "NameContains": "instr(lower(name), lower(?)) > 0",
     "StatusEquals": "status = ?",

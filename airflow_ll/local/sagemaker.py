@@ -15,6 +15,7 @@ from airflow_ll.local.resources import (
     TRANSFORM_JOB,
     TUNING_JOB,
 )
+from airflow_ll.local.search import search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,7 @@ OPERATIONS: dict[str, Callable[[Runtime, dict[str, Any]], dict[str, Any] | None]
     "ListTrainingJobsForHyperParameterTuningJob": tuning_jobs.list_training_jobs,
     "StopHyperParameterTuningJob": tuning_jobs.stop,
     "DeleteHyperParameterTuningJob": tuning_jobs.delete,
+    "Search": search,
     "ListTags": _list_tags,
     "AddTags": _add_tags,
     "DeleteTags": _delete_tags,

@@ -191,7 +191,27 @@ class Store:
         sql = f"SELECT body FROM resource WHERE kind = ? AND status IN ({marks}) ORDER BY created"  # noqa: S608
         return [json.loads(row[0]) for row in self.rows(sql, (kind, *statuses))]
 
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Return all resources of a kind, oldest first."""
+        rows = self.rows("SELECT body FROM resource WHERE kind = ? ORDER BY created, name", (kind,))
+        return [json.loads(row[0]) for row in rows]
+
     # tags
+
+    def tags_of_kind(self, kind: str) -> dict[str, list[dict[str, str]]]:
+        """Return the tags of all resources of a kind by ARN; resources without tags are left out."""
+        sql = "SELECT t.arn, t.key, t.value FROM tag t JOIN resource r ON r.arn = t.arn WHERE r.kind = ? ORDER BY t.key"
+        found: dict[str, list[dict[str, str]]] = {}
+        for arn, key, value in self.rows(sql, (kind,)):
+            found.setdefault(arn, []).append({"Key": key, "Value": value})
+        return found
+
+    def tagged(self) -> dict[str, list[dict[str, str]]]:
+        """Return the tags of all resources that have some, by ARN."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for arn, key, value in self.rows("SELECT arn, key, value FROM tag ORDER BY arn, key"):
+            found.setdefault(arn, []).append({"Key": key, "Value": value})
+        return found
 
     def arn_exists(self, arn: str) -> bool:
         """Return whether a resource has this ARN."""
