@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from contextlib import contextmanager, redirect_stdout
@@ -42,7 +43,11 @@ def _parser() -> argparse.ArgumentParser:
 
     local = commands.add_parser("local", help="run the embedded SageMaker-compatible runtime")
     local.add_argument("--data-dir", type=Path, required=True, help="where jobs, objects, logs and models are kept")
-    local.add_argument("--host", default="127.0.0.1", help="address to bind, loopback only (default: %(default)s)")
+    local.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to bind; other than loopback only with --require-signature (default: %(default)s)",
+    )
     local.add_argument("--port", type=int, default=9100, help="port to bind, 0 for a free one (default: %(default)s)")
     local.add_argument("--s3-endpoint", metavar="URL", help="the S3 of the jobs' data (default: the runtime's own)")
     local.add_argument(
@@ -57,6 +62,15 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="RULE",
         help="a fault to inject, as 'throttling rate=0.3' (repeatable; docs/runtime.md has the grammar)",
+    )
+    local.add_argument(
+        "--require-signature", action="store_true", help="answer only requests that one of the access keys has signed"
+    )
+    local.add_argument(
+        "--access-key", metavar="ID", help="an access key; its secret is in AIRFLOW_LL_SECRET_ACCESS_KEY"
+    )
+    local.add_argument(
+        "--access-key-file", type=Path, metavar="FILE", help="access keys, one ID:SECRET a line, readable by you alone"
     )
     local.set_defaults(run=_local)
 
@@ -100,7 +114,7 @@ def _local(arguments: argparse.Namespace) -> int:
         require(module, extra="local", purpose="The embedded runtime")
     from airflow_ll.local.server import Options, run
 
-    names = ("data_dir", "host", "port", "s3_endpoint", "speed", "fail")
+    names = [field.name for field in dataclasses.fields(Options)]
     return run(Options(**{name: getattr(arguments, name) for name in names}))
 
 

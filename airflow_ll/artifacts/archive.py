@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import tarfile
 import zipfile
 import zlib
@@ -32,6 +33,7 @@ MEMBERS = ("mx-mod-0000.params", "manifest.json", "additional-params.json", "mx-
 # A model of 1,000,000 features by 1,000 classes is 4 GB; a larger member is an attack or a mistake.
 MAX_MEMBER_BYTES = 4 * 2**30
 _MAX_TAR_MEMBERS = 1000
+_MAX_TAR_BYTES = 4 << 30
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same model gives the same bytes
 _UNIX = 3
 _REGULAR_0644 = 0o100644 << 16
@@ -118,7 +120,7 @@ def read_archive(source: Path | IO[bytes]) -> bytes:
         with _open_tar(source) as archive:
             for _, entry in zip(range(_MAX_TAR_MEMBERS), archive, strict=False):
                 if Path(entry.name).name == MODEL_NAME:
-                    return _content(archive, entry)
+                    return _content(archive, entry).read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ArtifactError(f"The model archive is not a readable tar.gz: {error}.") from error
     raise ArtifactError(f"The model archive has no member {MODEL_NAME}: it is not a LinearLearner model.")
@@ -127,7 +129,7 @@ def read_archive(source: Path | IO[bytes]) -> bytes:
 def extract_model(source: Path, model_dir: Path) -> None:
     """Unpack a ``model.tar.gz`` into a container's model directory.
 
-    Only regular files are taken, only below ``model_dir``, and only up to the size limit.
+    Only regular files are taken, only below ``model_dir``, and only up to the size limits.
 
     Raises
     ------
@@ -137,9 +139,13 @@ def extract_model(source: Path, model_dir: Path) -> None:
     model_dir.mkdir(parents=True, exist_ok=True)
     try:
         with _open_tar(source) as archive:
+            size = 0
             for index, entry in enumerate(archive):
+                size += entry.size
                 if index >= _MAX_TAR_MEMBERS:
                     raise ArtifactError(f"The model archive has more than {_MAX_TAR_MEMBERS} members.")
+                if size > _MAX_TAR_BYTES:  # before it is unpacked
+                    raise ArtifactError(f"The model archive unpacks to more than {_MAX_TAR_BYTES >> 30} GB.")
                 _extract_entry(archive, entry, model_dir)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ArtifactError(f"The model archive cannot be unpacked: {error}.") from error
@@ -154,7 +160,8 @@ def _extract_entry(archive: tarfile.TarFile, entry: tarfile.TarInfo, model_dir: 
         return
     content = _content(archive, entry)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+    with target.open("wb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
 
 
 def _open_tar(source: Path | IO[bytes]) -> tarfile.TarFile:
@@ -163,10 +170,10 @@ def _open_tar(source: Path | IO[bytes]) -> tarfile.TarFile:
     return tarfile.open(fileobj=source, mode="r:gz")
 
 
-def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
     stream = archive.extractfile(entry) if entry.isreg() else None
     if stream is None:
         raise ArtifactError(f"The model archive's member {entry.name!r} is not a regular file.")
     if entry.size > MAX_MEMBER_BYTES:
         raise ArtifactError(f"The model archive's member {entry.name!r} says it holds {entry.size} bytes.")
-    return stream.read()
+    return stream

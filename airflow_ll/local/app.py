@@ -16,7 +16,9 @@ from starlette.responses import Response
 from airflow_ll.local import protocol, sagemaker, tagging
 from airflow_ll.local.calls import Call
 from airflow_ll.local.cloudwatch import MOTO_SERVICES
+from airflow_ll.local.connections import MAX_HEADER_BYTES
 from airflow_ll.local.errors import (
+    AccessRefusedError,
     AwsError,
     InternalFailureError,
     RuntimeValidationError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from airflow_ll.local.auth.guard import Guard
     from airflow_ll.local.runtime import Runtime
 
 __all__ = ["AccessLog", "RuntimeApp"]
@@ -41,7 +44,6 @@ _log = logging.getLogger(__name__)
 _MAX_BODY = 32 << 20
 _INVOCATIONS = 64
 _UNANSWERED = 499  # in the access log: the client is gone, or a fault rule cut the connection
-_FROM_A_PAGE = "The embedded runtime does not check who calls it, so it refuses requests of web pages (Origin header)."
 
 
 class AccessLog:
@@ -64,8 +66,8 @@ class AccessLog:
 class RuntimeApp:
     """The ASGI application."""
 
-    def __init__(self, runtime: Runtime, s3: ASGIApp, access_log: AccessLog) -> None:
-        self._runtime, self._s3, self._access_log = runtime, s3, access_log
+    def __init__(self, runtime: Runtime, s3: ASGIApp, access_log: AccessLog, guard: Guard) -> None:
+        self._runtime, self._s3, self._access_log, self._guard = runtime, s3, access_log, guard
         self._metrics = asyncio.Lock()
         self._invocations = anyio.CapacityLimiter(_INVOCATIONS)  # slow models leave threads to the control plane
 
@@ -99,15 +101,23 @@ class RuntimeApp:
 
     async def _answer(self, call: Call, request: Request) -> ASGIApp:
         """Return the response to a request, or the application that gives it."""
-        if "origin" in request.headers:
-            return Response(_FROM_A_PAGE, 403, media_type="text/plain")
-        if call.service == "s3":
-            return await before_commit(self._runtime.faults, call, request) or self._s3
+        if sum(len(name) + len(value) for name, value in request.scope["headers"]) > MAX_HEADER_BYTES:
+            return Response("The headers of the request are too large.", 431, media_type="text/plain")
+        refused = self._guard.check_origin(request)
+        if refused:
+            return Response(refused, 403, media_type="text/plain")
         try:
-            body = await _body(request)
+            body = None if call.service == "s3" else await _body(request)
+            self._guard.check_signature(call, request, body)
+            if body is None:
+                return await before_commit(self._runtime.faults, call, request) or self._s3
             call.read(body)
             instead = await before_commit(self._runtime.faults, call, request)
             return instead or await self._run(call, request, body)
+        except AccessRefusedError as error:
+            answer = refuse(call, request.scope, error)
+            answer.headers["connection"] = "close"  # nobody waits for the rest of a stranger's body
+            return answer
         except AwsError as error:
             return refuse(call, request.scope, error)
         except ClientDisconnect:

@@ -50,6 +50,13 @@ class Call:
         """Whether it is one of SageMaker's REST services."""
         return self.service == "sagemaker" and not self.target
 
+    @property
+    def dialect(self) -> str:
+        """How the errors of its service are written: ``s3``, ``json`` or ``query``."""
+        if self.service == "s3":
+            return "s3"
+        return "json" if self.target or self.service in ("sagemaker", "logs") else "query"
+
     def read(self, body: bytes) -> None:
         """Take the operation and the resource out of the body, where they are there."""
         if self.rest:

@@ -39,22 +39,33 @@ class _LocalSession(botocore.session.Session):
         return client
 
 
-def boto_session(url: str, *, region: str = "us-east-1") -> boto3.Session:
+def boto_session(
+    url: str, *, region: str = "us-east-1", access_key: str = _KEY_ID, secret_key: str = _SECRET
+) -> boto3.Session:
     """Return a boto3 session for the runtime at ``url``: ``boto_session(url).client("sagemaker")``.
+
+    A key is needed only where the runtime asks for signatures.
 
     It also serves the SageMaker SDK: ``sagemaker.Session(boto_session=boto_session(url))``.
     """
     session = _LocalSession(url)
     return boto3.Session(
-        aws_access_key_id=_KEY_ID, aws_secret_access_key=_SECRET, region_name=region, botocore_session=session
+        aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region, botocore_session=session
     )
 
 
-def airflow_connection(url: str, *, region: str = "us-east-1", s3_endpoint: str | None = None) -> str:
+def airflow_connection(
+    url: str,
+    *,
+    region: str = "us-east-1",
+    s3_endpoint: str | None = None,
+    access_key: str = _KEY_ID,
+    secret_key: str = _SECRET,
+) -> str:
     """Return the value of ``AIRFLOW_CONN_AWS_DEFAULT`` for the runtime at ``url`` and the S3 beside it, if any."""
     import json
 
     extra: dict[str, Any] = {"endpoint_url": url, "region_name": region}
     if s3_endpoint:
         extra["service_config"] = {"s3": {"endpoint_url": s3_endpoint}}
-    return json.dumps({"conn_type": "aws", "login": _KEY_ID, "password": _SECRET, "extra": extra})
+    return json.dumps({"conn_type": "aws", "login": access_key, "password": secret_key, "extra": extra})

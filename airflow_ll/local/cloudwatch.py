@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 
 from airflow_ll.extras import require
-from airflow_ll.local.clients import OWN_CALLS, boto_session
+from airflow_ll.local.clients import OWN_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import boto3
 
     from airflow_ll.local.store import MetricPoint, Store
 
@@ -34,8 +36,8 @@ _BATCH = 500
 class CloudWatch:
     """moto's application, and the training metrics in it."""
 
-    def __init__(self, store: Store, url: str, region: str) -> None:
-        self._store, self._url, self._region = store, url, region
+    def __init__(self, store: Store, session: Callable[[], boto3.Session]) -> None:
+        self._store, self._session = store, session
         self._loading, self._publishing = threading.Lock(), threading.Lock()
         self._app: Any = None
         self._published = 0
@@ -62,7 +64,7 @@ class CloudWatch:
     @functools.cached_property
     def _client(self) -> Any:
         config = Config(user_agent_extra=OWN_CALLS)
-        return boto_session(self._url, region=self._region).client("cloudwatch", config=config)
+        return self._session().client("cloudwatch", config=config)
 
     def _publish(self, points: list[MetricPoint]) -> None:
         self._client.put_metric_data(

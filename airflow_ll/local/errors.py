@@ -6,6 +6,7 @@ from airflow_ll.exceptions import LinearLearnerError
 
 __all__ = [
     "AccessDeniedError",
+    "AccessRefusedError",
     "AwsError",
     "InternalFailureError",
     "InvalidParameterError",
@@ -33,6 +34,16 @@ class AwsError(LinearLearnerError):
         self.message = message
         self.members = members
         super().__init__(message)
+
+
+class AccessRefusedError(AwsError):
+    """The signature of a request does not prove who sent it; the code is in the dialect of the service."""
+
+    status = 403
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ValidationError(AwsError):

@@ -40,7 +40,7 @@ def mounted(app: ASGIApp, service: str, body: bytes) -> ASGIApp:
             await send(message)
 
         try:
-            await app(scope, replay, guarded)
+            await app(_signed(scope, service), replay, guarded)
         except Exception:
             _log.exception("moto's %s", service)
             if started:
@@ -49,6 +49,14 @@ def mounted(app: ASGIApp, service: str, body: bytes) -> ASGIApp:
             await refusal(scope, error)(scope, receive, send)
 
     return answer
+
+
+def _signed(scope: Scope, service: str) -> Scope:
+    """Return a scope whose header names the service; moto knows no presigned requests and would take them for S3's."""
+    if any(name == b"authorization" for name, _ in scope["headers"]):
+        return scope
+    credential = f"AWS4-HMAC-SHA256 Credential=presigned/20000101/us-east-1/{service}/aws4_request"
+    return {**scope, "headers": [*scope["headers"], (b"authorization", credential.encode())]}
 
 
 def refusal(scope: Scope, error: AwsError) -> Response:

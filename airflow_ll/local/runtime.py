@@ -7,11 +7,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_ll.local.clients import OWN_CALLS, boto_session
+from airflow_ll.local.clients import OWN_CALLS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    import boto3
     from mypy_boto3_s3 import S3Client
 
     from airflow_ll.local.cloudwatch import CloudWatch
@@ -40,6 +42,7 @@ class Runtime:
     processes: Processes
     jobs: JobPool
     cloudwatch: CloudWatch
+    session: Callable[[], boto3.Session]  # for the runtime's calls of itself
     faults: Faults
     speed: Speed
     s3_endpoint: str | None = None
@@ -64,5 +67,5 @@ class Runtime:
             user_agent_extra=OWN_CALLS,
         )
         if self.s3_endpoint is None:
-            return boto_session(self.url, region=self.region).client("s3", config=config)
+            return self.session().client("s3", config=config)
         return boto3.Session(region_name=self.region).client("s3", endpoint_url=self.s3_endpoint, config=config)

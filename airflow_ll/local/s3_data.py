@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import shutil
-import tarfile
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from airflow_ll.exceptions import DataError
+from airflow_ll.artifacts.archive import extract_model as unpack_model
+from airflow_ll.exceptions import ArtifactError, DataError
 from airflow_ll.local.errors import ValidationError, unsupported
 from airflow_ll.records import parse_manifest
 from airflow_ll.requests.images import NEO_REPOSITORIES
@@ -35,7 +36,8 @@ __all__ = [
     "upload",
 ]
 
-_MAX_MODEL_BYTES = 4 << 30
+_MAX_MANIFEST_BYTES = 64 << 20
+_KEPT_FREE_BYTES = 1 << 30
 
 
 class CustomerDataError(Exception):
@@ -105,7 +107,10 @@ def objects(runtime: Runtime, source: dict[str, Any]) -> list[S3Object]:
 
 
 def _listed(runtime: Runtime, bucket: str, key: str) -> list[S3Object]:
-    prefix, names = parse_manifest(runtime.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    found = runtime.s3.get_object(Bucket=bucket, Key=key)
+    if found["ContentLength"] > _MAX_MANIFEST_BYTES:
+        raise CustomerDataError(f"The manifest s3://{bucket}/{key} is larger than {_MAX_MANIFEST_BYTES >> 20} MB.")
+    prefix, names = parse_manifest(found["Body"].read())
     bucket, base = split(prefix)
     return [S3Object(bucket, base + name, name) for name in names]
 
@@ -118,26 +123,46 @@ def _below(runtime: Runtime, bucket: str, prefix: str) -> Iterator[S3Object]:
                 yield S3Object(bucket, entry["Key"], entry["Key"].removeprefix(base))
 
 
-def fetch(runtime: Runtime, item: S3Object, directory: Path, *, gzipped: bool = False) -> Path:
+def fetch(runtime: Runtime, item: S3Object, directory: Path, *, gzipped: bool = False, room: int | None = None) -> Path:
     """Download an object below ``directory``.
 
-    :raises CustomerDataError: it does not exist, or its key points outside.
+    :param room: how many bytes the job's volume has left; what the machine has is minded anyway.
+    :raises CustomerDataError: it does not exist, its key points outside, or it is too large.
     """
     target = directory / item.name
-    if not target.resolve().is_relative_to(directory.resolve()):
+    if "\0" in item.name or not target.resolve().is_relative_to(directory.resolve()):
         raise CustomerDataError(f"The key {item.key} in bucket {item.bucket} points outside its channel.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         body = runtime.s3.get_object(Bucket=item.bucket, Key=item.key)["Body"]
+        free = shutil.disk_usage(target.parent).free - _KEPT_FREE_BYTES
         with target.open("wb") as file:
-            shutil.copyfileobj(gzip.GzipFile(fileobj=body) if gzipped else body, file, 1 << 20)
+            _copy(
+                gzip.GzipFile(fileobj=body) if gzipped else body, file, free if room is None else min(free, room), item
+            )
     except ClientError as error:
         raise _download_failed(error, f"s3://{item.bucket}/{item.key}") from error
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise CustomerDataError(f"The key {item.key} in bucket {item.bucket} is also a folder of others.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CustomerDataError(f"s3://{item.bucket}/{item.key} is not gzip: {error}") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise CustomerDataError(f"The key {item.key} in bucket {item.bucket} is too long for a file.") from error
     return target
+
+
+def _copy(source: Any, file: BinaryIO, room: int, item: S3Object) -> None:
+    """Copy to the end of ``source``; a small archive may hold more than any disk."""
+    while chunk := source.read(1 << 20):
+        room -= len(chunk)
+        if room < 0:
+            raise CustomerDataError(
+                f"s3://{item.bucket}/{item.key} is larger than the space that is left on the volume for it. "
+                "Please use a larger VolumeSizeInGB, or less data."
+            )
+        file.write(chunk)
 
 
 def upload(runtime: Runtime, file: Path, bucket: str, key: str) -> None:
@@ -159,12 +184,8 @@ def extract_model(runtime: Runtime, uri: str, directory: Path) -> None:
     bucket, key = split(uri)
     archive = fetch(runtime, S3Object(bucket, key, "model.tar.gz"), directory)
     try:
-        with tarfile.open(archive, "r:*") as tar:
-            members = tar.getmembers()
-            if sum(member.size for member in members) > _MAX_MODEL_BYTES:
-                raise CustomerDataError(f"The model data at {uri} unpacks to more than {_MAX_MODEL_BYTES >> 30} GB.")
-            tar.extractall(directory, members, filter="data")
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        unpack_model(archive, directory)
+    except (ArtifactError, OSError) as error:
         raise CustomerDataError(f"Failed to extract model data archive {uri}: {error}") from error
     archive.unlink()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import ipaddress
 import json
 import logging
@@ -21,7 +22,9 @@ import uvicorn
 from airflow_ll.exceptions import LinearLearnerError
 from airflow_ll.local import compilation, training, transform
 from airflow_ll.local.app import AccessLog, RuntimeApp
-from airflow_ll.local.clients import airflow_connection
+from airflow_ll.local.auth.guard import Guard
+from airflow_ll.local.auth.keys import SECRET_VARIABLE, AccessKeys, read_keys
+from airflow_ll.local.clients import airflow_connection, boto_session
 from airflow_ll.local.cloudwatch import CloudWatch
 from airflow_ll.local.connections import Connection
 from airflow_ll.local.faults import Faults, parse_rules
@@ -54,7 +57,8 @@ class Options:
 
     ``s3_endpoint`` is the URL of the S3 that jobs read and write, with the credentials of the environment; by default
     the runtime's own. ``speed`` is a name in :data:`~airflow_ll.local.speed.SPEEDS`, ``fail`` the fault rules
-    (:mod:`airflow_ll.local.faults`).
+    (:mod:`airflow_ll.local.faults`). ``access_key`` and ``access_key_file`` name the keys that sign requests
+    (:func:`~airflow_ll.local.auth.keys.read_keys`).
     """
 
     data_dir: Path
@@ -63,19 +67,22 @@ class Options:
     s3_endpoint: str | None = None
     speed: str = "fast"
     fail: Sequence[str] = ()
+    require_signature: bool = False
+    access_key: str | None = None
+    access_key_file: Path | None = None
 
 
 def run(options: Options) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit code.
 
     The first line on standard output is ``READY http://HOST:PORT``, the second a ready-made
-    ``AIRFLOW_CONN_AWS_DEFAULT``.
+    ``AIRFLOW_CONN_AWS_DEFAULT`` (but for the secret, if signatures are asked for).
 
-    :raises LinearLearnerError: the host is not a loopback address, a fault rule is none, or the data directory is in
-        use.
+    :raises LinearLearnerError: the address needs signatures, a key or a fault rule cannot be used, or the data
+        directory is in use.
     """
     host = options.host
-    _check_loopback(host)
+    keys = _keys(options)
     rules = parse_rules(options.fail)
     data_dir = options.data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -86,23 +93,44 @@ def run(options: Options) -> int:
             level=logging.WARNING,
             force=True,
         )
-        url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        url = _url(host, listener.getsockname()[1])
         faults = Faults(data_dir, rules)
-        runtime = _runtime(data_dir, url, options, faults)
-        asyncio.run(_serve(runtime, listener))
+        runtime = _runtime(data_dir, url, options, faults, keys)
+        asyncio.run(_serve(runtime, listener, keys))
     return 0
 
 
-def _check_loopback(host: str) -> None:
-    try:
-        loopback = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+def _keys(options: Options) -> AccessKeys | None:
+    """Return the keys that sign requests; ``None`` when anyone on this machine may call."""
+    keys = read_keys(options.access_key, options.access_key_file)
+    if options.require_signature:
+        if keys is None:
+            raise LinearLearnerError(
+                "--require-signature needs access keys: give --access-key ID with its secret in the environment "
+                f"variable {SECRET_VARIABLE}, or --access-key-file FILE with lines ID:SECRET."
+            )
+        return keys
+    if keys is not None:
+        raise LinearLearnerError("Access keys have no use without --require-signature: add it, or leave the keys out.")
+    if not _is_loopback(options.host):
         raise LinearLearnerError(
-            f"The embedded runtime does not check who calls it, so it listens on loopback addresses only: "
-            f"--host {host} is refused, use 127.0.0.1."
+            f"Without signatures the embedded runtime does not know who calls it, so it listens on loopback addresses "
+            f"only: --host {options.host} is refused, use 127.0.0.1 or add --require-signature."
         )
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url(host: str, port: int) -> str:
+    """Return where this machine reaches a listener, also one on all addresses."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @contextmanager
@@ -153,10 +181,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(runtime: Runtime, listener: socket.socket) -> None:
+async def _serve(runtime: Runtime, listener: socket.socket, keys: AccessKeys | None) -> None:
     data_dir = runtime.data_dir
     access_log = AccessLog(data_dir / "access.log")
-    app = RuntimeApp(runtime, create_s3_app(data_dir, region=REGION, account_id=ACCOUNT_ID), access_log)
+    app = RuntimeApp(runtime, create_s3_app(data_dir, region=REGION, account_id=ACCOUNT_ID), access_log, Guard(keys))
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -176,7 +204,7 @@ async def _serve(runtime: Runtime, listener: socket.socket) -> None:
     try:
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
-        _announce(runtime)
+        _announce(runtime, keys)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -198,9 +226,11 @@ def _exit_after(seconds: float) -> None:
     timer.start()
 
 
-def _runtime(data_dir: Path, url: str, options: Options, faults: Faults) -> Runtime:
+def _runtime(data_dir: Path, url: str, options: Options, faults: Faults, keys: AccessKeys | None) -> Runtime:
     kill_leftovers(data_dir)
     store = Store(data_dir / "runtime.db")
+    signed = {} if keys is None else {"access_key": keys.own.key_id, "secret_key": keys.own.secret}
+    session = functools.partial(boto_session, url, region=REGION, **signed)
     runtime = Runtime(
         data_dir=data_dir,
         url=url,
@@ -210,7 +240,8 @@ def _runtime(data_dir: Path, url: str, options: Options, faults: Faults) -> Runt
         logs=Logs(store, REGION, ACCOUNT_ID),
         processes=Processes(),
         jobs=JobPool(workers=max(2, os.cpu_count() or 1)),
-        cloudwatch=CloudWatch(store, url, REGION),
+        cloudwatch=CloudWatch(store, session),
+        session=session,
         faults=faults,
         speed=SPEEDS[options.speed],
         s3_endpoint=options.s3_endpoint,
@@ -229,12 +260,13 @@ def _recover(runtime: Runtime) -> None:
     runtime.hosting.recover()
 
 
-def _announce(runtime: Runtime) -> None:
+def _announce(runtime: Runtime, keys: AccessKeys | None) -> None:
     """Tell the caller and whoever looks into the data directory where the runtime is."""
     data_dir, url = runtime.data_dir, runtime.url
     state = data_dir / "runtime.json.part"
     state.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
     state.replace(data_dir / "runtime.json")
-    connection = airflow_connection(url, s3_endpoint=runtime.s3_endpoint)
+    key = {} if keys is None else {"access_key": keys.first.key_id, "secret_key": "SECRET"}
+    connection = airflow_connection(url, s3_endpoint=runtime.s3_endpoint, **key)
     sys.stdout.write(f"READY {url}\nexport AIRFLOW_CONN_AWS_DEFAULT='{connection}'\n")
     sys.stdout.flush()

@@ -218,12 +218,14 @@ class _TrainingRun:
         for folder in ("input/config", "input/data", "model", "output/data"):
             (self._root / folder).mkdir(parents=True)
         channels = {}
+        room = self._job["ResourceConfig"]["VolumeSizeInGB"] << 30
         for channel in self._job["InputDataConfig"]:
             source = channel["DataSource"]["S3DataSource"]
             folder = self._root / "input" / "data" / channel["ChannelName"]
             for item in s3_data.objects(self._runtime, source):
                 self._handle.check()
-                s3_data.fetch(self._runtime, item, folder, gzipped=channel.get("CompressionType") == "Gzip")
+                gzipped = channel.get("CompressionType") == "Gzip"
+                room -= s3_data.fetch(self._runtime, item, folder, gzipped=gzipped, room=room).stat().st_size
             channels[channel["ChannelName"]] = {
                 **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
                 "TrainingInputMode": "File",

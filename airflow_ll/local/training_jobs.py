@@ -112,12 +112,7 @@ def _check_supported(request: dict[str, Any]) -> None:
             "You can't override the metric definitions for Amazon SageMaker algorithms. "
             "Please retry the request without specifying metric definitions."
         )
-    names = [channel["ChannelName"] for channel in request["InputDataConfig"]]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValidationError(
-                f"InputDataConfig has more than one channel named {name}: channel names must be unique."
-            )
+    _check_channel_names([channel["ChannelName"] for channel in request["InputDataConfig"]])
     for channel in request["InputDataConfig"]:
         if "S3DataSource" not in channel["DataSource"]:
             raise unsupported("data sources other than S3DataSource")
@@ -125,3 +120,13 @@ def _check_supported(request: dict[str, Any]) -> None:
             raise unsupported(f"the S3DataType {channel['DataSource']['S3DataSource']['S3DataType']}")
         if channel.get("RecordWrapperType", "None") != "None":
             raise unsupported("RecordWrapperType RecordIO", "Upload RecordIO files instead.")
+
+
+def _check_channel_names(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationError(
+                f"InputDataConfig has more than one channel named {name}: channel names must be unique."
+            )
+        if not name.strip("."):
+            raise ValidationError(f"{name} is no name of a channel: it would be another folder than its own.")

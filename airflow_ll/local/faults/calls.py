@@ -83,7 +83,7 @@ def after_commit(faults: Faults, call: Call) -> bool:
 def refuse(call: Call, scope: Scope, error: AwsError) -> Response:
     """Return the answer that every client of the call's service takes for this error."""
     if call.service == "s3":
-        return s3_refusal(scope, _S3_CODES[type(error)], error.message)
+        return s3_refusal(scope, _S3_CODES.get(type(error), error.code), error.message)
     if call.service in ("sagemaker", "logs"):
         answer = encode_error(error, rest=call.rest)
         return Response(answer.body, answer.status, answer.headers)

@@ -138,7 +138,7 @@ class S3App:
             await _lifespan(receive, send)
             return
         headers = _headers(scope)
-        body = Body(receive)
+        body = Body(receive, scope.get("state", {}).get("chunks"))
         request_id = secrets.token_hex(8).upper()
         try:
             try:

@@ -14,7 +14,7 @@ from airflow_ll.local.s3.checksums import ALGORITHMS, Checksum, Hasher, hasher
 from airflow_ll.local.s3.errors import S3Error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
 __all__ = ["Body", "BodyDigest", "Disconnected", "finished", "receive"]
 
@@ -27,11 +27,24 @@ class Disconnected(Exception):  # noqa: N818 - an event, as in starlette
     """The client went away in the middle of a body."""
 
 
-class Body:
-    """The body of one request as it comes from the server."""
+class Chain(Protocol):
+    """The signatures in an aws-chunked body, each of which signs the one before it too."""
 
-    def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
+    trailer: bool
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def chunk_ends(self, signature: str, /) -> bool: ...
+
+    def trailer_ends(self, trailers: Iterable[tuple[str, str]], signature: str, /) -> bool: ...
+
+
+class Body:
+    """The body of one request as it comes from the server; ``chain`` are the signatures of its chunks, if any."""
+
+    def __init__(self, receive: Callable[[], Awaitable[Any]], chain: Chain | None = None) -> None:
         self._receive = receive
+        self.chain = chain
         self._ended = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -54,7 +67,8 @@ class Body:
 class _AwsChunked:
     """Decoder of the ``STREAMING-*`` payloads: ``<hex size>[;chunk-signature=...]``, data, ..., ``0``, trailers."""
 
-    def __init__(self) -> None:
+    def __init__(self, chain: Chain | None) -> None:
+        self._chain, self._signature = chain, ""
         self.trailers: dict[str, str] = {}
         self._line = b""
         self._left = 0  # bytes of the current chunk still to come
@@ -68,8 +82,11 @@ class _AwsChunked:
                 piece = view[at : at + self._left]
                 at += len(piece)
                 self._left -= len(piece)
+                if self._chain:
+                    self._chain.update(bytes(piece))
                 if not self._left:
                     self._state = "data end"
+                    self._check_chunk()
                 yield bytes(piece)
             else:
                 end = data.find(b"\n", at)
@@ -87,19 +104,32 @@ class _AwsChunked:
             if not size:
                 raise S3Error("IncompleteBody")
             self._left = int(size[1], 16)
+            self._signature = (size[2] or b"").decode("latin-1").removeprefix(";chunk-signature=")
             self._state = "data" if self._left else "trailers"
+            if not self._left:
+                self._check_chunk()
         elif self._state == "data end" and not line:
             self._state = "size"
+        elif self._state == "trailers" and not line:
+            return  # the end
         elif self._state == "trailers":
             name, _, value = line.decode("latin-1").partition(":")
             self.trailers[name.strip().lower()] = value.strip()
         else:
             raise S3Error("IncompleteBody")
 
+    def _check_chunk(self) -> None:
+        if self._chain and not self._chain.chunk_ends(self._signature):
+            raise S3Error("SignatureDoesNotMatch")
+
     def check_ended(self) -> None:
-        """Refuse a body that stopped before its last chunk."""
+        """Refuse a body that stopped before its last chunk, or whose trailers are signed by nobody."""
         if self._state != "trailers":
             raise S3Error("IncompleteBody")
+        if self._chain and self._chain.trailer:
+            signature = self.trailers.pop("x-amz-trailer-signature", "")
+            if not self._chain.trailer_ends(self.trailers.items(), signature):
+                raise S3Error("SignatureDoesNotMatch")
 
 
 class Target(Protocol):
@@ -120,11 +150,14 @@ class BodyDigest:
         Gets the payload.
     algorithm
         A checksum to compute even if the request does not carry it.
+    chain
+        The signatures of the body's chunks, if they are to be verified.
     """
 
     headers: Mapping[str, str]
     target: Target
     algorithm: str | None = None
+    chain: Chain | None = None
     size: int = 0
     _md5: Any = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
     _chunked: _AwsChunked | None = None
@@ -134,7 +167,7 @@ class BodyDigest:
     def __post_init__(self) -> None:
         content = self.headers.get("x-amz-content-sha256", "")
         if content.startswith("STREAMING-") or "aws-chunked" in self.headers.get("content-encoding", ""):
-            self._chunked = _AwsChunked()
+            self._chunked = _AwsChunked(self.chain)
         elif re.fullmatch("[0-9a-f]{64}", content):
             self._sha256 = hashlib.sha256()
         claimed = self._claimed_algorithm()

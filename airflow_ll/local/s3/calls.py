@@ -81,7 +81,7 @@ class Call:
         if about_object:
             headers = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
         buffer = _Limited()
-        digest = BodyDigest(headers, buffer)
+        digest = BodyDigest(headers, buffer, chain=self.body.chain)
         await receive(self.body, digest, self.service.run)
         return buffer.getvalue()
 
@@ -90,7 +90,7 @@ class Call:
         """Write the body to a blob, verified and durable; leaving the block with an error drops it."""
         writer = await self.run(self.store.blobs.writer)
         try:
-            digest = BodyDigest(self.headers, writer, algorithm)
+            digest = BodyDigest(self.headers, writer, algorithm, self.body.chain)
             await receive(self.body, digest, self.service.run)
             extents = await self.run(writer.commit)
             yield extents, digest

@@ -8,6 +8,7 @@ __all__ = ["S3Error"]
 
 _CODES = {
     "AccessDenied": (403, "Access Denied"),
+    "AuthorizationHeaderMalformed": (400, "The authorization header is malformed"),
     "BadDigest": (400, "The Content-MD5 you specified did not match what we received."),
     "BucketAlreadyOwnedByYou": (409, "You already own the bucket that you tried to create."),
     "BucketNotEmpty": (409, "The bucket you tried to delete is not empty"),
@@ -15,6 +16,7 @@ _CODES = {
     "IllegalLocationConstraintException": (400, "The location constraint does not fit the region of this endpoint."),
     "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length HTTP header"),
     "InternalError": (500, "We encountered an internal error. Please try again."),
+    "InvalidAccessKeyId": (403, "The AWS Access Key Id you provided does not exist in our records."),
     "InvalidArgument": (400, "Invalid Argument"),
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidDigest": (400, "The Content-MD5 you specified was invalid."),
@@ -35,7 +37,9 @@ _CODES = {
     "NotImplemented": (501, "A header or parameter you provided implies functionality that is not implemented"),
     "NotModified": (304, "Not Modified"),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
+    "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
     "ServiceUnavailable": (503, "Service is unable to handle request."),
+    "SignatureDoesNotMatch": (403, "The request signature we calculated does not match the signature you provided."),
     "SlowDown": (503, "Please reduce your request rate."),
     "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
 }
