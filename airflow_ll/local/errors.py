@@ -10,6 +10,7 @@ __all__ = [
     "AwsError",
     "InternalFailureError",
     "InvalidParameterError",
+    "LogResourceExistsError",
     "LogResourceNotFoundError",
     "ModelInvocationError",
     "ResourceInUseError",
@@ -93,6 +94,12 @@ class LogResourceNotFoundError(AwsError):
     """CloudWatch Logs has no such group or stream."""
 
     code = "ResourceNotFoundException"
+
+
+class LogResourceExistsError(AwsError):
+    """CloudWatch Logs has a group or stream of that name."""
+
+    code = "ResourceAlreadyExistsException"
 
 
 class InvalidParameterError(AwsError):

@@ -1,12 +1,13 @@
-"""CloudWatch Logs: the part that clients read training, transform and endpoint logs with."""
+"""CloudWatch Logs: groups, streams and events, which jobs and endpoints write as clients do."""
 
 from __future__ import annotations
 
+import bisect
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local.errors import InvalidParameterError, LogResourceNotFoundError
+from airflow_ll.local.errors import InvalidParameterError, LogResourceExistsError, LogResourceNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["Logs"]
 
 _MAX_EVENTS = 10_000
+_MAX_BATCH = 1_048_576  # bytes of a PutLogEvents request, each event with its overhead
+_EVENT_OVERHEAD = 26
+_OLDEST_MS = 14 * 24 * 3600 * 1000
+_NEWEST_MS = 2 * 3600 * 1000
 _TOKEN_WIDTH = 56
 _TOKEN = re.compile(rf"[fb]/0{{{_TOKEN_WIDTH - 18}}}([0-9]{{18}})")
 
@@ -31,12 +36,18 @@ class Logs:
             "DescribeLogStreams": self.describe_log_streams,
             "GetLogEvents": self.get_log_events,
             "FilterLogEvents": self.filter_log_events,
+            "CreateLogGroup": self.create_log_group,
+            "CreateLogStream": self.create_log_stream,
+            "PutLogEvents": self.put_log_events,
+            "DeleteLogStream": self.delete_log_stream,
+            "DeleteLogGroup": self.delete_log_group,
         }
 
     def write(self, group: str, stream: str, lines: Iterable[str]) -> None:
         """Append lines to a stream, which is made when it does not exist."""
         now = int(time.time() * 1000)
         with self._store.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO log_group (name, created) VALUES (?, ?)", (group, now))
             connection.execute(
                 "INSERT OR IGNORE INTO log_stream (log_group, name, created) VALUES (?, ?, ?)", (group, stream, now)
             )
@@ -51,7 +62,7 @@ class Logs:
     def describe_log_groups(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeLogGroups."""
         prefix = request.get("logGroupNamePrefix", "")
-        rows = self._store.rows("SELECT log_group, min(created) FROM log_stream GROUP BY log_group ORDER BY log_group")
+        rows = self._store.rows("SELECT name, created FROM log_group ORDER BY name")
         groups = [(group, created) for group, created in rows if group.startswith(prefix)]
         shown, token = _paged(groups, request)
         return {
@@ -100,7 +111,8 @@ class Logs:
         if position is None:
             position = -1 if forward else 1 << 62
         rows = self._store.rows(
-            f"SELECT id, timestamp, message FROM log_event WHERE stream = ? AND {condition}"  # noqa: S608
+            "SELECT id, timestamp, message, coalesce(ingested, timestamp) FROM log_event"  # noqa: S608
+            f" WHERE stream = ? AND {condition}"
             f" AND timestamp >= ? AND timestamp < ? ORDER BY id {order} LIMIT ?",
             (stream, position, request.get("startTime", 0), request.get("endTime", 1 << 62), limit),
         )
@@ -108,7 +120,7 @@ class Logs:
         first, last = (rows[0][0], rows[-1][0]) if rows else (max(position, 0), max(position, 0))
         if not rows and position == 1 << 62:
             first = last = 0
-        events = [{"timestamp": at, "message": message, "ingestionTime": at} for _, at, message in rows]
+        events = [{"timestamp": at, "message": text, "ingestionTime": ingested} for _, at, text, ingested in rows]
         return {"events": events, "nextForwardToken": _token("f", last), "nextBackwardToken": _token("b", first)}
 
     def filter_log_events(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +135,8 @@ class Logs:
         marks = "".join(" AND instr(e.message, ?) > 0" for _ in words)
         streams = f" AND s.name IN ({', '.join('?' * len(names))})" if names else ""
         rows = self._store.rows(
-            "SELECT e.id, s.name, e.timestamp, e.message FROM log_event e JOIN log_stream s ON s.id = e.stream"  # noqa: S608
+            "SELECT e.id, s.name, e.timestamp, e.message, coalesce(e.ingested, e.timestamp)"  # noqa: S608
+            " FROM log_event e JOIN log_stream s ON s.id = e.stream"
             f" WHERE s.log_group = ? AND e.id > ? AND e.timestamp BETWEEN ? AND ? AND substr(s.name, 1, ?) = ?{marks}"
             f"{streams} ORDER BY e.id LIMIT ?",
             (
@@ -134,16 +147,84 @@ class Logs:
         shown = rows[:limit]
         return {
             "events": [
-                {"logStreamName": name, "timestamp": at, "message": text, "ingestionTime": at, "eventId": str(number)}
-                for number, name, at, text in shown
+                {
+                    "logStreamName": name,
+                    "timestamp": at,
+                    "message": text,
+                    "ingestionTime": ingested,
+                    "eventId": str(number),
+                }
+                for number, name, at, text, ingested in shown
             ],
             "searchedLogStreams": [],
             "nextToken": _token("f", shown[-1][0]) if len(rows) > len(shown) else None,
         }
 
+    def create_log_group(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer CreateLogGroup."""
+        with self._store.transaction() as connection:
+            made = connection.execute(
+                "INSERT OR IGNORE INTO log_group (name, created) VALUES (?, ?)",
+                (request["logGroupName"], int(time.time() * 1000)),
+            ).rowcount
+        if not made:
+            raise LogResourceExistsError("The specified log group already exists")
+        return {}
+
+    def create_log_stream(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer CreateLogStream."""
+        group = self._group(request)
+        with self._store.transaction() as connection:
+            made = connection.execute(
+                "INSERT OR IGNORE INTO log_stream (log_group, name, created) VALUES (?, ?, ?)",
+                (group, request["logStreamName"], int(time.time() * 1000)),
+            ).rowcount
+        if not made:
+            raise LogResourceExistsError("The specified log stream already exists")
+        return {}
+
+    def put_log_events(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer PutLogEvents: the events that are neither too old nor too new are kept, in the order they came."""
+        stream, events, now = self._stream(request), request["logEvents"], int(time.time() * 1000)
+        times = [event["timestamp"] for event in events]
+        if times != sorted(times):
+            raise InvalidParameterError("Log events in a single PutLogEvents request must be in chronological order.")
+        if sum(len(event["message"].encode()) + _EVENT_OVERHEAD for event in events) > _MAX_BATCH:
+            raise InvalidParameterError(f"Upload too large: the events of a request have more than {_MAX_BATCH} bytes.")
+        old, new = bisect.bisect_left(times, now - _OLDEST_MS), bisect.bisect_right(times, now + _NEWEST_MS)
+        with self._store.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO log_event (stream, timestamp, message, ingested) VALUES (?, ?, ?, ?)",
+                [(stream, event["timestamp"], event["message"], now) for event in events[old:new]],
+            )
+        rejected = {
+            **({"tooOldLogEventEndIndex": old} if old else {}),
+            **({"tooNewLogEventStartIndex": new} if new < len(events) else {}),
+        }
+        return {"nextSequenceToken": f"{now:056d}", "rejectedLogEventsInfo": rejected or None}
+
+    def delete_log_stream(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteLogStream."""
+        self._delete("id = ?", self._stream(request))
+        return {}
+
+    def delete_log_group(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteLogGroup: its streams go too."""
+        group = self._group(request)
+        self._delete("log_group = ?", group)
+        with self._store.transaction() as connection:
+            connection.execute("DELETE FROM log_group WHERE name = ?", (group,))
+        return {}
+
+    def _delete(self, condition: str, value: object) -> None:
+        with self._store.transaction() as connection:
+            streams = f"SELECT id FROM log_stream WHERE {condition}"  # noqa: S608 - no text of a caller's
+            connection.execute(f"DELETE FROM log_event WHERE stream IN ({streams})", (value,))  # noqa: S608
+            connection.execute(f"DELETE FROM log_stream WHERE {condition}", (value,))  # noqa: S608
+
     def _group(self, request: dict[str, Any]) -> str:
         group: str = request.get("logGroupName") or request.get("logGroupIdentifier", "").partition("log-group:")[2]
-        if not self._store.rows("SELECT 1 FROM log_stream WHERE log_group = ? LIMIT 1", (group,)):
+        if not self._store.rows("SELECT 1 FROM log_group WHERE name = ?", (group,)):
             raise LogResourceNotFoundError("The specified log group does not exist.")
         return group
 

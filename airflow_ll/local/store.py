@@ -45,7 +45,13 @@ _SCHEMA = (
     );
     CREATE INDEX metric_by_job ON metric (job, name, id);
     """,
+    """
+    CREATE TABLE log_group (name TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO log_group SELECT log_group, min(created) FROM log_stream GROUP BY log_group;
+    ALTER TABLE log_event ADD COLUMN ingested INTEGER;
+    """,
 )
+"""What makes a schema out of the one before; ``PRAGMA user_version`` counts how many have run. Never edit, only add."""
 
 
 @dataclass(frozen=True)
