@@ -41,7 +41,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"airflow-ll {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    local = commands.add_parser("local", help="run the embedded SageMaker-compatible runtime")
+    _add_local(commands.add_parser("local", help="run the embedded SageMaker-compatible runtime"))
+
+    train = commands.add_parser("train", help="train as a SageMaker container does")
+    train.add_argument("--root", type=Path, default=Path("/opt/ml"), help="the container's tree (default: %(default)s)")
+    train.add_argument("--seed", type=int, default=0, help="of the first weights (default: the service's, %(default)s)")
+    train.set_defaults(run=_train)
+
+    compile_ = commands.add_parser("compile", help="compile a model as a SageMaker compilation job does")
+    compile_.add_argument("--root", type=Path, required=True, help="the job's tree")
+    compile_.set_defaults(run=_compile)
+
+    serve = commands.add_parser("serve", help="answer /ping and /invocations as a SageMaker container does")
+    serve.add_argument("--root", type=Path, default=Path("/opt/ml"), help="the container's tree (default: %(default)s)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=8080, help="port to bind (default: %(default)s)")
+    serve.set_defaults(run=_serve)
+
+    add_records(commands.add_parser("records", help="look at records, check and convert them"))
+    _add_model(commands.add_parser("model", help="look at a trained model"))
+    add_render(commands.add_parser("render", help="print the requests that a task would make, without AWS"))
+    return parser
+
+
+def _add_local(local: argparse.ArgumentParser) -> None:
     local.add_argument("--data-dir", type=Path, required=True, help="where jobs, objects, logs and models are kept")
     local.add_argument(
         "--host",
@@ -73,26 +96,6 @@ def _parser() -> argparse.ArgumentParser:
         "--access-key-file", type=Path, metavar="FILE", help="access keys, one ID:SECRET a line, readable by you alone"
     )
     local.set_defaults(run=_local)
-
-    train = commands.add_parser("train", help="train as a SageMaker container does")
-    train.add_argument("--root", type=Path, default=Path("/opt/ml"), help="the container's tree (default: %(default)s)")
-    train.add_argument("--seed", type=int, default=0, help="of the first weights (default: the service's, %(default)s)")
-    train.set_defaults(run=_train)
-
-    compile_ = commands.add_parser("compile", help="compile a model as a SageMaker compilation job does")
-    compile_.add_argument("--root", type=Path, required=True, help="the job's tree")
-    compile_.set_defaults(run=_compile)
-
-    serve = commands.add_parser("serve", help="answer /ping and /invocations as a SageMaker container does")
-    serve.add_argument("--root", type=Path, default=Path("/opt/ml"), help="the container's tree (default: %(default)s)")
-    serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=8080, help="port to bind (default: %(default)s)")
-    serve.set_defaults(run=_serve)
-
-    add_records(commands.add_parser("records", help="look at records, check and convert them"))
-    _add_model(commands.add_parser("model", help="look at a trained model"))
-    add_render(commands.add_parser("render", help="print the requests that a task would make, without AWS"))
-    return parser
 
 
 def _add_model(model: argparse.ArgumentParser) -> None:
