@@ -13,7 +13,7 @@ import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from airflow_ll.local import protocol, sagemaker, tagging
+from airflow_ll.local import invocations, protocol, sagemaker, tagging
 from airflow_ll.local.calls import Call
 from airflow_ll.local.cloudwatch import MOTO_SERVICES
 from airflow_ll.local.connections import MAX_HEADER_BYTES
@@ -172,7 +172,7 @@ class RuntimeApp:
             raise RuntimeValidationError(error.message) from error
         if operation.name != "InvokeEndpoint":
             raise unsupported(operation.name)
-        return protocol.encode_rest_answer(operation, self._runtime.hosting.invoke(arguments))
+        return protocol.encode_rest_answer(operation, invocations.invoke(self._runtime, arguments))
 
 
 async def _body(request: Request) -> bytes:

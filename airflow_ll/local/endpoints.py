@@ -2,51 +2,101 @@
 
 from __future__ import annotations
 
-import uuid
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.local.errors import ValidationError, unsupported
-from airflow_ll.local.models import model_data
-from airflow_ll.local.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL
+from airflow_ll.local.plans import plan_of, retain
+from airflow_ll.local.resources import ENDPOINT
+from airflow_ll.local.validation import fault, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["create", "delete", "update"]
+__all__ = ["create", "delete", "update", "update_weights_and_capacities"]
 
 _IN_PROGRESS = ("Creating", "Updating")
+_UPDATABLE = ("InService", "UpdateRollbackFailed")
 
 
 def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     """Answer CreateEndpoint."""
     if "DeploymentConfig" in request:
         raise unsupported("DeploymentConfig")
-    plan = _plan(runtime, request["EndpointConfigName"])
+    plan = plan_of(runtime, request["EndpointConfigName"])
     answer = ENDPOINT.create(runtime, {**request, "_Pending": plan}, "Creating")
-    runtime.hosting.deploy(request["EndpointName"], plan["Id"])
+    runtime.hosting.work(request["EndpointName"])
     return answer
 
 
 def update(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     """Answer UpdateEndpoint: what serves now goes on until the new variants are ready."""
-    for member in ("DeploymentConfig", "RetainAllVariantProperties"):
-        if request.get(member):
-            raise unsupported(member)
-    endpoint = ENDPOINT.describe(runtime, request)
-    plan = _plan(runtime, request["EndpointConfigName"])
+    if request.get("DeploymentConfig"):
+        raise unsupported("DeploymentConfig")
+    plan = plan_of(runtime, request["EndpointConfigName"])
+    plan["StartTime"] = time.time()
 
-    def change(current: dict[str, Any]) -> bool:
-        if current["EndpointStatus"] != "InService":
+    def change(endpoint: dict[str, Any]) -> None:
+        if request.get("RetainAllVariantProperties"):
+            excluded = request.get("ExcludeRetainedVariantProperties", [])
+            retain(plan, endpoint["_Deployment"], {one["VariantPropertyType"] for one in excluded})
+        endpoint["_Pending"] = plan
+
+    return _begin(runtime, request, change)
+
+
+def update_weights_and_capacities(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer UpdateEndpointWeightsAndCapacities."""
+    wanted = request["DesiredWeightsAndCapacities"]
+
+    def change(endpoint: dict[str, Any]) -> None:
+        shown = {variant["VariantName"]: variant for variant in endpoint["ProductionVariants"]}
+        for number, one in enumerate(wanted, 1):
+            if one["VariantName"] not in shown:
+                raise ValidationError(
+                    f'The endpoint "{endpoint["EndpointArn"]}" has no production variant {one["VariantName"]}: '
+                    f"it has {', '.join(shown)}."
+                )
+            variant = shown[one["VariantName"]]
+            _check_capacity(f"desiredWeightsAndCapacities.{number}.member", one, variant)
+            variant |= {key: one[key] for key in ("DesiredWeight", "DesiredInstanceCount") if key in one}
+        endpoint["_Capacities"] = wanted
+
+    return _begin(runtime, request, change)
+
+
+def _check_capacity(path: str, wanted: dict[str, Any], variant: dict[str, Any]) -> None:
+    serverless = variant.get("CurrentServerlessConfig") is not None
+    name = wanted["VariantName"]
+    if serverless and "DesiredInstanceCount" in wanted:
+        raise ValidationError(
+            f"The variant {name} is serverless: give ServerlessUpdateConfig, no DesiredInstanceCount."
+        )
+    if not serverless and "ServerlessUpdateConfig" in wanted:
+        raise ValidationError(f"The variant {name} is not serverless: give no ServerlessUpdateConfig.")
+    if wanted.get("DesiredInstanceCount") == 0:
+        refuse([fault(f"{path}.desiredInstanceCount", 0, "Member must have value greater than or equal to 1")])
+
+
+def _begin(runtime: Runtime, request: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Move an endpoint to Updating, let ``change`` note what is wanted, and begin with it."""
+    arn = ENDPOINT.describe(runtime, request)["EndpointArn"]
+
+    def begin(endpoint: dict[str, Any]) -> bool:
+        if endpoint["EndpointStatus"] not in _UPDATABLE:
             return False
-        current.pop("FailureReason", None)
-        current |= {"EndpointStatus": "Updating", "_Pending": plan}
+        change(endpoint)
+        endpoint.pop("FailureReason", None)
+        endpoint["EndpointStatus"] = "Updating"
         return True
 
-    if runtime.store.update(ENDPOINT.key, request["EndpointName"], ENDPOINT.status_member, change) is None:
+    if runtime.store.update(ENDPOINT.key, request["EndpointName"], ENDPOINT.status_member, begin) is None:
         _refuse_in_progress(ENDPOINT.describe(runtime, request))
-        raise ValidationError(f'Cannot update endpoint "{endpoint["EndpointArn"]}" in the status Failed.')
-    runtime.hosting.deploy(request["EndpointName"], plan["Id"])
-    return {"EndpointArn": endpoint["EndpointArn"]}
+        raise ValidationError(f'Cannot update endpoint "{arn}" in the status Failed.')
+    runtime.hosting.work(request["EndpointName"])
+    return {"EndpointArn": arn}
 
 
 def delete(runtime: Runtime, request: dict[str, Any]) -> None:
@@ -59,14 +109,3 @@ def delete(runtime: Runtime, request: dict[str, Any]) -> None:
 def _refuse_in_progress(endpoint: dict[str, Any]) -> None:
     if endpoint["EndpointStatus"] in _IN_PROGRESS:
         raise ValidationError(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
-
-
-def _plan(runtime: Runtime, config_name: str) -> dict[str, Any]:
-    """Return all that is needed to serve a configuration, so that it may be deleted while it is in use."""
-    config = ENDPOINT_CONFIG.describe(runtime, {"EndpointConfigName": config_name})
-    variants = []
-    for variant in config["ProductionVariants"]:
-        model = MODEL.describe(runtime, variant)
-        container = model.get("PrimaryContainer") or model["Containers"][0]
-        variants.append({**variant, "ModelData": model_data(model), "Image": container["Image"]})
-    return {"Id": uuid.uuid4().hex, "EndpointConfigName": config_name, "Variants": variants}

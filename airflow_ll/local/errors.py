@@ -10,6 +10,7 @@ __all__ = [
     "AwsError",
     "InternalFailureError",
     "InvalidParameterError",
+    "InvocationThrottledError",
     "LogResourceExistsError",
     "LogResourceNotFoundError",
     "ModelInvocationError",
@@ -132,6 +133,12 @@ class ThrottlingError(AwsError):
     """A fault rule says that there are too many calls."""
 
     code = "ThrottlingException"
+
+
+class InvocationThrottledError(ThrottlingError):
+    """A serverless endpoint has as many requests as its MaxConcurrency; SageMaker Runtime answers 429 then."""
+
+    status = 429
 
 
 def unsupported(what: str, instead: str = "") -> ValidationError:

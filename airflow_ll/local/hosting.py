@@ -1,90 +1,47 @@
-"""Serving endpoints: deployments of variants, each a serving process, and invocations of them."""
+"""Serving endpoints: which fleets answer for each, and bringing them up, updating, scaling and ending them."""
 
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local.errors import ModelInvocationError, RuntimeValidationError
-from airflow_ll.local.jobs import JobPool
+from airflow_ll.local.errors import RuntimeValidationError
+from airflow_ll.local.fleet import Fleet, FleetError
+from airflow_ll.local.jobs import JobHandle
+from airflow_ll.local.plans import described
 from airflow_ll.local.resources import ENDPOINT
-from airflow_ll.local.s3_data import CustomerDataError
-from airflow_ll.local.serving import ContainerError, ServingProcess, fetch_model
+from airflow_ll.local.rollout import RollbackFailedError, RolledBackError, Rollout
 from airflow_ll.local.speed import NoCapacityError, provision
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from airflow_ll.local.jobs import JobHandle
+    from airflow_ll.local.fleet import Variant
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["Hosting"]
+__all__ = ["Hosting", "Route"]
 
 _log = logging.getLogger(__name__)
 
 _RECOVERY_SECONDS = 60
-_WORKERS = 2
-
-
-class _Variant:
-    """One production variant that is being served; a process that died is started again."""
-
-    def __init__(self, runtime: Runtime, endpoint: str, root: Path, plan: dict[str, Any]) -> None:
-        self.name: str = plan["VariantName"]
-        self.weight: float = plan["InitialVariantWeight"]
-        self._runtime, self._root = runtime, root
-        self._group, self._stream = f"/aws/sagemaker/Endpoints/{endpoint}", f"{self.name}/{root.parent.name}"
-        self._lock = threading.Lock()
-        self._stopped = False
-        fetch_model(runtime, plan["ModelData"], root)
-        self._process = self._start()
-
-    def _start(self) -> ServingProcess:
-        return ServingProcess(
-            self._runtime, self._root, lambda lines: self._runtime.logs.write(self._group, self._stream, lines)
-        )
-
-    def invoke(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
-        """Score a request."""
-        with self._lock:
-            if not self._process.alive and not self._stopped:
-                self._process = self._start()
-            process = self._process
-        return process.invoke(body, headers)
-
-    def stop(self) -> None:
-        """End the serving process."""
-        with self._lock:
-            self._stopped = True
-        self._process.stop()
 
 
 @dataclass(frozen=True)
-class _Deployment:
-    """The variants that serve an endpoint."""
+class Route:
+    """The fleets that answer for an endpoint, each with its share of the traffic: one, or two during an update."""
 
-    root: Path
-    variants: list[_Variant]
+    fleets: tuple[tuple[Fleet, float], ...]
 
-    def choose(self, target: str | None) -> _Variant:
-        """Return the variant that a request goes to, by name or by weight."""
-        if target is None:
-            weights = [variant.weight for variant in self.variants]
-            return random.choices(self.variants, weights if any(weights) else None)[0]  # noqa: S311
-        for variant in self.variants:
-            if variant.name == target:
-                return variant
-        raise RuntimeValidationError(f"Could not find variant {target} of the endpoint.")
-
-    def stop(self) -> None:
-        """End all serving processes and forget their files."""
-        for variant in self.variants:
-            variant.stop()
-        shutil.rmtree(self.root, ignore_errors=True)
+    def choose(self, target: str | None) -> Variant:
+        """Return the variant that a request goes to."""
+        fleets, shares = zip(*self.fleets, strict=True)
+        fleet: Fleet = random.choices(fleets, shares)[0]  # noqa: S311
+        return fleet.choose(target)
 
 
 class Hosting:
@@ -92,160 +49,170 @@ class Hosting:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._pool = JobPool(_WORKERS)
         self._changed = threading.Condition()
-        self._live: dict[str, _Deployment] = {}
+        self._routes: dict[str, Route] = {}
+        self.starting = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
     def recover(self) -> None:
         """Serve again what an earlier runtime served, and go on with what it had begun."""
-        wanted = []
-        for endpoint in self._runtime.store.with_status(ENDPOINT.key, "Creating", "InService", "Updating"):
+        wanted = set()
+        served = ("Creating", "InService", "Updating", "UpdateRollbackFailed")
+        for endpoint in self._runtime.store.with_status(ENDPOINT.key, *served):
             plans = [endpoint[member] for member in ("_Deployment", "_Pending") if endpoint.get(member)]
-            wanted += [(endpoint["EndpointName"], plan["Id"]) for plan in plans]
+            wanted |= {(endpoint["EndpointName"], plan["Id"]) for plan in plans}
         for tree in (self._runtime.data_dir / "endpoints").glob("*/*"):
             if (tree.parent.name, tree.name) not in wanted:
                 shutil.rmtree(tree, ignore_errors=True)
-        for name, plan_id in wanted:
-            self.deploy(name, plan_id)
+        for name in sorted({name for name, _ in wanted}):
+            self.work(name)
 
     def close(self) -> None:
         """Let those go who wait for an endpoint to come back: the runtime is closing."""
         with self._changed:
             self._changed.notify_all()
 
-    def deploy(self, name: str, plan_id: str) -> None:
-        """Start the variants of an endpoint's plan in the background."""
-        self._pool.submit(f"{name}#{plan_id}", lambda handle: self._deploy(name, plan_id, handle))
+    def work(self, name: str) -> None:
+        """Bring an endpoint into the state that it is said to have, in the background."""
+        threading.Thread(target=self._work, args=(name,), name=f"endpoint-{name}", daemon=True).start()
 
     def remove(self, name: str) -> None:
         """Stop serving an endpoint."""
         with self._changed:
-            deployment = self._live.pop(name, None)
-        if deployment is not None:
-            threading.Thread(target=deployment.stop, daemon=True).start()
+            route = self._routes.pop(name, None)
+        for fleet, _ in route.fleets if route else ():
+            threading.Thread(target=fleet.stop, daemon=True).start()
 
-    def invoke(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer InvokeEndpoint."""
-        name = request["EndpointName"]
-        variant = self._deployment(name).choose(request.get("TargetVariant"))
-        headers = {"Content-Type": request.get("ContentType", ""), "Accept": request.get("Accept", "")}
-        if "CustomAttributes" in request:
-            headers["X-Amzn-SageMaker-Custom-Attributes"] = request["CustomAttributes"]
-        try:
-            given = {key: value for key, value in headers.items() if value}
-            status, body, content_type = variant.invoke(request.get("Body", b""), given)
-        except ContainerError as error:
-            status, body, content_type = 500, str(error).encode(), "text/plain"
-        if status != 200:
-            raise self._model_error(name, status, body)
-        return {"Body": body, "ContentType": content_type, "InvokedProductionVariant": variant.name}
+    def route(self, name: str) -> Route:
+        """Return what serves an endpoint; right after a restart, wait until it is served again.
 
-    def _deployment(self, name: str) -> _Deployment:
-        """Return what serves an endpoint; right after a restart, wait until it is served again."""
+        :raises RuntimeValidationError: nothing does.
+        """
 
         def settled() -> bool:
-            if name in self._live:
-                return True
-            if self._runtime.closing.is_set():
+            if name in self._routes or self._runtime.closing.is_set():
                 return True
             endpoint = self._runtime.store.get(ENDPOINT.key, name)
-            return endpoint is None or endpoint["EndpointStatus"] not in ("InService", "Updating")
+            return endpoint is None or endpoint.get("_Deployment") is None or endpoint["EndpointStatus"] == "Failed"
 
         with self._changed:
             self._changed.wait_for(settled, _RECOVERY_SECONDS)
-            if name in self._live:
-                return self._live[name]
+            if name in self._routes:
+                return self._routes[name]
         account = self._runtime.account_id
         raise RuntimeValidationError(f"Endpoint {name} of account {account} not found.")
 
-    def _model_error(self, name: str, status: int, body: bytes) -> ModelInvocationError:
-        region, account = self._runtime.region, self._runtime.account_id
-        group = f"/aws/sagemaker/Endpoints/{name}"
-        text = body.decode("utf-8", "replace")
-        side = "client" if status < 500 else "server"
-        return ModelInvocationError(
-            f'Received {side} error ({status}) from primary with message "{text}". See https://{region}.console.aws.'
-            f"amazon.com/cloudwatch/home?region={region}#logEventViewer:group={group} in account {account} "
-            "for more information.",
-            OriginalStatusCode=status,
-            OriginalMessage=text,
-            LogStreamArn=f"arn:aws:logs:{region}:{account}:log-group:{group}",
-        )
-
-    def _deploy(self, name: str, plan_id: str, handle: JobHandle) -> None:
-        handle.check()
-        endpoint = self._runtime.store.get(ENDPOINT.key, name) or {}
-        plans = [endpoint.get("_Pending"), endpoint.get("_Deployment")]
-        plan = next((one for one in plans if one is not None and one["Id"] == plan_id), None)
-        if plan is None:
-            return  # deleted or replaced meanwhile
-        root = self._runtime.data_dir / "endpoints" / name / plan_id
-        variants: list[_Variant] = []
-        reason = ""
+    def _work(self, name: str) -> None:
         try:
-            if plan == endpoint.get("_Pending"):  # what served before a restart serves again at once
-                provision(self._runtime, handle, ENDPOINT.key, name, endpoint["EndpointStatus"])
-            for variant in plan["Variants"]:
-                variants.append(_Variant(self._runtime, name, root / variant["VariantName"], variant))
-        except NoCapacityError as error:
-            reason = str(error)
+            endpoint = self._runtime.store.get(ENDPOINT.key, name) or {}
+            if endpoint.get("_Deployment") and name not in self._routes:
+                self._serve_again(name, endpoint["_Deployment"], alone=endpoint.get("_Pending") is None)
+            if endpoint.get("_Pending"):
+                self._deploy(name, endpoint["_Pending"])
+            elif endpoint.get("_Capacities"):
+                self._scale(name, endpoint["_Capacities"])
         except InterruptedError:
-            return  # the runtime is closing: the next one deploys again
-        except ContainerError as error:
-            reason = f"The primary container for production variant {variant['VariantName']} {error} for this endpoint."
-        except CustomerDataError as error:
-            reason = f"Failed to download model data for production variant {variant['VariantName']}: {error}"
-        except Exception as error:
+            return  # the runtime is closing: the next one goes on
+        except Exception:
             _log.exception("endpoint %s", name)
-            reason = f"InternalServerError: {error}"
-        self._settle(name, plan, _Deployment(root, variants), reason)
+            self._fail(name, "InternalServerError: the embedded runtime failed; its runtime.log says how.")
 
-    def _settle(self, name: str, plan: dict[str, Any], deployment: _Deployment, reason: str) -> None:
-        """Make a deployment the one that serves, or undo it because of ``reason``."""
-        if self._runtime.closing.is_set():
+    def _serve_again(self, name: str, plan: dict[str, Any], *, alone: bool) -> None:
+        """Bring up what served before a restart; when that fails and no update is to come, the endpoint failed."""
+        fleet = Fleet(self._runtime, name, plan)
+        try:
+            fleet.scale()
+        except FleetError as error:
+            if alone:
+                self._fail(name, str(error))
             return
+        self._publish(name, [(fleet, 1.0)])
 
-        def change(endpoint: dict[str, Any]) -> bool:
-            if plan["Id"] not in [(endpoint.get(member) or {}).get("Id") for member in ("_Pending", "_Deployment")]:
-                return False
-            _finish(endpoint, plan, reason)
-            return True
+    def _deploy(self, name: str, plan: dict[str, Any]) -> None:
+        """Bring up a new plan: the first one of an endpoint, or an update."""
+        served = self._routes.get(name)
+        if served is None:
+            fleet = Fleet(self._runtime, name, plan)
+            try:
+                self._provision(name, "Creating")
+                fleet.scale()
+            except FleetError as error:
+                fleet.stop()
+                self._fail(name, str(error))
+                return
+            self._serve(name, plan, fleet)
+            return
+        old = served.fleets[0][0]
+        rollout = Rollout(self._runtime, name, plan, old, lambda fleets: self._publish(name, fleets))
+        try:
+            self._provision(name, "Updating")
+            fleet = rollout.run()
+        except (FleetError, RolledBackError) as error:
+            self._finish(name, EndpointStatus="InService", FailureReason=str(error))
+        except RollbackFailedError as error:
+            self._finish(name, EndpointStatus="UpdateRollbackFailed", FailureReason=str(error))
+        else:
+            self._serve(name, plan, fleet)
+            for one, _ in served.fleets:
+                one.stop()
 
+    def _provision(self, name: str, phase: str) -> None:
+        """Take the time that new instances take; a fault rule may say that there are none.
+
+        :raises FleetError: it says so.
+        """
+        try:
+            provision(self._runtime, JobHandle(), ENDPOINT.key, name, phase)
+        except NoCapacityError as error:
+            raise FleetError(str(error)) from error
+
+    def _serve(self, name: str, plan: dict[str, Any], fleet: Fleet) -> None:
+        """Make a fleet the one that serves an endpoint."""
         with self._changed:
-            saved = self._runtime.store.update(ENDPOINT.key, name, ENDPOINT.status_member, change)
-            retired: _Deployment | None = deployment
-            if saved is not None and not reason:
-                retired = self._live.get(name)
-                self._live[name] = deployment
+            if self._finish(name, EndpointStatus="InService", _Deployment=plan, **described(plan)):
+                self._routes[name] = Route(((fleet, 1.0),))
             self._changed.notify_all()
-        if retired is not None:
-            retired.stop()
 
+    def _scale(self, name: str, wanted: list[dict[str, Any]]) -> None:
+        """Apply UpdateEndpointWeightsAndCapacities; what does not come up leaves the variants as they were."""
+        fleet = self.route(name).fleets[0][0]
+        variants = {variant.name: variant for variant in fleet.variants}
+        plan = (self._runtime.store.get(ENDPOINT.key, name) or {})["_Deployment"]
+        planned = {variant["VariantName"]: variant for variant in plan["Variants"]}
+        try:
+            for change in wanted:
+                if "DesiredInstanceCount" in change:
+                    variants[change["VariantName"]].scale(change["DesiredInstanceCount"])
+        except FleetError as error:
+            for variant in fleet.variants:
+                variant.scale(planned[variant.name]["InstanceCount"])
+            self._finish(name, EndpointStatus="InService", FailureReason=str(error), **described(plan))
+            return
+        for change in wanted:
+            variants[change["VariantName"]].apply(change)
+        self._finish(name, EndpointStatus="InService", _Deployment=fleet.plan, **described(fleet.plan))
 
-def _finish(endpoint: dict[str, Any], plan: dict[str, Any], reason: str) -> None:
-    """Note the outcome of deploying ``plan`` in an endpoint; a failed update leaves the old plan in service."""
-    was_pending = (endpoint.get("_Pending") or {}).get("Id") == plan["Id"]
-    if was_pending:
-        endpoint["_Pending"] = None
-    if reason:
-        still_serves = was_pending and endpoint.get("_Deployment") is not None
-        endpoint |= {"EndpointStatus": "InService" if still_serves else "Failed", "FailureReason": reason}
-        return
-    if endpoint.get("_Pending") is None:
-        endpoint["EndpointStatus"] = "InService"
-    endpoint |= {"_Deployment": plan, "EndpointConfigName": plan["EndpointConfigName"]}
-    endpoint["ProductionVariants"] = [_summary(variant) for variant in plan["Variants"]]
+    def _publish(self, name: str, fleets: list[tuple[Fleet, float]]) -> None:
+        with self._changed:
+            self._routes[name] = Route(tuple(fleets))
+            self._changed.notify_all()
 
+    def _fail(self, name: str, reason: str) -> None:
+        self._finish(name, EndpointStatus="Failed", FailureReason=reason)
+        with self._changed:
+            self._changed.notify_all()
 
-def _summary(variant: dict[str, Any]) -> dict[str, Any]:
-    weight, count = variant["InitialVariantWeight"], variant.get("InitialInstanceCount")
-    serverless = variant.get("ServerlessConfig")
-    return {
-        "VariantName": variant["VariantName"],
-        "DeployedImages": [{"SpecifiedImage": variant["Image"], "ResolvedImage": variant["Image"]}],
-        "CurrentWeight": weight,
-        "DesiredWeight": weight,
-        "CurrentInstanceCount": count if serverless is None else 0,
-        "DesiredInstanceCount": count,
-        "CurrentServerlessConfig": serverless,
-    }
+    def _finish(self, name: str, **members: Any) -> bool:
+        """Note the end of what was under way; ``False`` when the endpoint is gone or the runtime is closing."""
+        if self._runtime.closing.is_set():
+            return False
+
+        def change(endpoint: dict[str, Any]) -> None:
+            pending = endpoint.pop("_Pending", None) or {}
+            endpoint.pop("_Capacities", None)
+            endpoint.pop("PendingDeploymentSummary", None)
+            if "DeploymentConfig" in pending:
+                endpoint["LastDeploymentConfig"] = pending["DeploymentConfig"]
+            endpoint.update(members)
+
+        edit: Callable[[dict[str, Any]], bool | None] = change
+        return self._runtime.store.update(ENDPOINT.key, name, ENDPOINT.status_member, edit) is not None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create", "create_endpoint_config", "model_data", "serving_container"]
 
+_GIGABYTE = 1024
 _CONFIG_UNSUPPORTED = ("AsyncInferenceConfig", "DataCaptureConfig", "ExplainerConfig", "ShadowProductionVariants")
 
 
@@ -80,6 +81,7 @@ def create_endpoint_config(runtime: Runtime, request: dict[str, Any]) -> dict[st
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):
         raise ValidationError(f"Production variant names must be unique within an endpoint configuration, got {names}.")
+    _check_serverless(request)
     for variant in variants:
         variant.setdefault("InitialVariantWeight", 1.0)
         MODEL.describe(runtime, variant)
@@ -96,3 +98,27 @@ def _variant_faults(number: int, variant: dict[str, Any]) -> Iterator[str]:
             yield missing(f"{path}.{member[:1].lower()}{member[1:]}")
     if variant.get("InitialInstanceCount") == 0:
         yield fault(f"{path}.initialInstanceCount", 0, "Member must have value greater than or equal to 1")
+
+
+def _check_serverless(request: dict[str, Any]) -> None:
+    """Refuse what serverless endpoints do not have; a configuration is serverless as a whole."""
+    variants = request["ProductionVariants"]
+    serverless = [variant for variant in variants if "ServerlessConfig" in variant]
+    if not serverless:
+        return
+    if len(variants) > 1:
+        raise ValidationError("A serverless endpoint has one production variant: several cannot be combined.")
+    (variant,) = serverless
+    for member in ("InstanceType", "InitialInstanceCount", "AcceleratorType", "VolumeSizeInGB"):
+        if member in variant:
+            raise ValidationError(f"The variant {variant['VariantName']} has a ServerlessConfig, so no {member}.")
+    memory = variant["ServerlessConfig"]["MemorySizeInMB"]
+    if memory % _GIGABYTE:
+        allowed = ", ".join(str(number * _GIGABYTE) for number in range(1, 7))
+        raise ValidationError(f"The MemorySizeInMB of a ServerlessConfig must be one of {allowed}, got {memory}.")
+    provisioned = variant["ServerlessConfig"].get("ProvisionedConcurrency", 0)
+    if provisioned > variant["ServerlessConfig"]["MaxConcurrency"]:
+        raise ValidationError("ProvisionedConcurrency must be less than or equal to MaxConcurrency.")
+    for member in ("AsyncInferenceConfig", "DataCaptureConfig"):
+        if member in request:
+            raise ValidationError(f"A serverless endpoint does not support {member}.")

@@ -73,6 +73,7 @@ OPERATIONS: dict[str, Callable[[Runtime, dict[str, Any]], dict[str, Any] | None]
     "CreateEndpoint": endpoints.create,
     "DescribeEndpoint": ENDPOINT.describe,
     "UpdateEndpoint": endpoints.update,
+    "UpdateEndpointWeightsAndCapacities": endpoints.update_weights_and_capacities,
     "DeleteEndpoint": endpoints.delete,
     "ListEndpoints": ENDPOINT.list,
     "CreateTransformJob": transform_jobs.create,

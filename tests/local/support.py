@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 IMAGE = "382416733822.dkr.ecr.us-east-1.amazonaws.com/linear-learner:1"
 ROLE = "arn:aws:iam::123456789012:role/service-role/sagemaker"
 FEATURES = 5
+CSV = b"1,2,3,4,5\n-1,-2,0,0,0\n"
 
 
 def rows(count: int = 400, seed: int = 7) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -87,3 +90,47 @@ def training_ended(runtime: Runtime, name: str) -> dict[str, Any]:
         lambda job: job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"),
     )
     return description
+
+
+def variant(model: str = "scorer", **changes: Any) -> dict[str, Any]:
+    """Return a production variant with ``changes``; ``None`` removes."""
+    given = {"VariantName": "AllTraffic", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    return {key: value for key, value in (given | changes).items() if value is not None}
+
+
+def in_service(runtime: Runtime, name: str) -> dict[str, Any]:
+    """Wait until an endpoint is neither created nor updated any more and return its description."""
+    sagemaker = runtime.client("sagemaker")
+    description: dict[str, Any] = wait_for(
+        lambda: sagemaker.describe_endpoint(EndpointName=name),
+        lambda endpoint: endpoint["EndpointStatus"] not in ("Creating", "Updating"),
+        seconds=120,
+    )
+    return description
+
+
+def configure(runtime: Runtime, name: str, *variants: dict[str, Any], **members: Any) -> str:
+    """Create an endpoint configuration of that name."""
+    request = {"EndpointConfigName": name, "ProductionVariants": list(variants or (variant(),)), **members}
+    runtime.client("sagemaker").create_endpoint_config(**request)
+    return name
+
+
+def serve(runtime: Runtime, name: str, *variants: dict[str, Any], **members: Any) -> dict[str, Any]:
+    """Create an endpoint and its configuration and return the endpoint's description when it is in service."""
+    configure(runtime, name, *variants, **members)
+    runtime.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    description = in_service(runtime, name)
+    assert description["EndpointStatus"] == "InService", description.get("FailureReason")
+    return description
+
+
+def processes(runtime: Runtime, endpoint: str) -> list[int]:
+    """Return the ids of the processes that serve an endpoint, by its configuration's folder."""
+    root = f"{runtime.data_dir.resolve()}/endpoints/{endpoint}/".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if root in entry.read_bytes():
+                found.append(int(entry.parent.name))
+    return sorted(found)

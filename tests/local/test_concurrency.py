@@ -153,7 +153,8 @@ def test_a_terminated_runtime_leaves_no_half_trained_model(
 def test_callers_that_wait_do_not_hold_up_the_end(tmp_path: Path) -> None:
     """An endpoint whose model does not arrive keeps its callers waiting, right after a restart."""
     store = Store(tmp_path / "runtime.db")
-    variant = {"VariantName": "v", "InitialVariantWeight": 1.0, "ModelData": "s3://data/model.tar.gz", "Image": "i"}
+    variant = {"VariantName": "v", "Weight": 1.0, "InstanceCount": 1, "ModelData": "s3://data/model.tar.gz"}
+    variant["Image"] = "i"
     plan = {"Id": "p", "EndpointConfigName": "c", "Variants": [variant]}
     body = {"EndpointName": "slow", "EndpointStatus": "InService", "_Deployment": plan}
     store.create("endpoint", "slow", "arn:slow", "InService", body)

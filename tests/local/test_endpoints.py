@@ -10,28 +10,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_ll.records import encode_records
-from tests.local.support import IMAGE, ROLE, rows, wait_for
+from tests.local.support import CSV, IMAGE, ROLE, in_service, rows, variant
 
 if TYPE_CHECKING:
     from airflow_ll.artifacts import LinearModel
     from tests.conftest import Runtime
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012"
-CSV = b"1,2,3,4,5\n-1,-2,0,0,0\n"
-
-
-def variant(model: str = "scorer", **changes: Any) -> dict[str, Any]:
-    given = {"VariantName": "AllTraffic", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
-    return given | changes
-
-
-def in_service(runtime: Runtime, name: str) -> dict[str, Any]:
-    sagemaker = runtime.client("sagemaker")
-    description: dict[str, Any] = wait_for(
-        lambda: sagemaker.describe_endpoint(EndpointName=name),
-        lambda endpoint: endpoint["EndpointStatus"] not in ("Creating", "Updating"),
-    )
-    return description
 
 
 @pytest.fixture(scope="module")
