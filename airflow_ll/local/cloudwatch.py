@@ -49,8 +49,15 @@ class CloudWatch:
                 self._app = _load()
         return self._app
 
+    @property
+    def client(self) -> Any:
+        """A boto3 client of CloudWatch for the runtime itself, which loads moto."""
+        self.app()
+        return self._client
+
     def publish_all(self) -> None:
         """Put the metrics that jobs have logged so far into CloudWatch, once each."""
+        self.app()
         with self._publishing:
             while points := self._store.metrics_after(self._published, _BATCH):
                 self._publish(points)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local.errors import ValidationError, unsupported
+from airflow_ll.local import deployment_config
+from airflow_ll.local.errors import ValidationError
 from airflow_ll.local.plans import plan_of, retain
 from airflow_ll.local.resources import ENDPOINT
 from airflow_ll.local.validation import fault, refuse
@@ -23,9 +24,10 @@ _UPDATABLE = ("InService", "UpdateRollbackFailed")
 
 def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     """Answer CreateEndpoint."""
-    if "DeploymentConfig" in request:
-        raise unsupported("DeploymentConfig")
     plan = plan_of(runtime, request["EndpointConfigName"])
+    if "DeploymentConfig" in request:
+        deployment_config.check(request["DeploymentConfig"], plan)
+        plan["DeploymentConfig"] = request["DeploymentConfig"]
     answer = ENDPOINT.create(runtime, {**request, "_Pending": plan}, "Creating")
     runtime.hosting.work(request["EndpointName"])
     return answer
@@ -33,8 +35,6 @@ def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
 
 def update(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     """Answer UpdateEndpoint: what serves now goes on until the new variants are ready."""
-    if request.get("DeploymentConfig"):
-        raise unsupported("DeploymentConfig")
     plan = plan_of(runtime, request["EndpointConfigName"])
     plan["StartTime"] = time.time()
 
@@ -42,6 +42,12 @@ def update(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("RetainAllVariantProperties"):
             excluded = request.get("ExcludeRetainedVariantProperties", [])
             retain(plan, endpoint["_Deployment"], {one["VariantPropertyType"] for one in excluded})
+        config = request.get("DeploymentConfig")
+        if config is None and request.get("RetainDeploymentConfig"):
+            config = endpoint.get("LastDeploymentConfig")
+        if config is not None:
+            deployment_config.check(config, plan)
+            plan["DeploymentConfig"] = config
         endpoint["_Pending"] = plan
 
     return _begin(runtime, request, change)

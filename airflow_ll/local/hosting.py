@@ -141,13 +141,15 @@ class Hosting:
                 return
             self._serve(name, plan, fleet)
             return
-        old = served.fleets[0][0]
+        old = max(served.fleets, key=lambda one: one[1])[0]
         rollout = Rollout(self._runtime, name, plan, old, lambda fleets: self._publish(name, fleets))
         try:
             self._provision(name, "Updating")
             fleet = rollout.run()
         except (FleetError, RolledBackError) as error:
-            self._finish(name, EndpointStatus="InService", FailureReason=str(error))
+            self._finish(
+                name, EndpointStatus="InService", FailureReason=str(error), _Deployment=old.plan, **described(old.plan)
+            )
         except RollbackFailedError as error:
             self._finish(name, EndpointStatus="UpdateRollbackFailed", FailureReason=str(error))
         else:
