@@ -170,9 +170,13 @@ class RuntimeApp:
             )
         except ValidationError as error:
             raise RuntimeValidationError(error.message) from error
-        if operation.name != "InvokeEndpoint":
+        if operation.name == "InvokeEndpoint":
+            answer = invocations.invoke(self._runtime, arguments)
+        elif operation.name == "InvokeEndpointAsync":
+            answer = self._runtime.hosting.asynchronous.invoke(arguments)
+        else:
             raise unsupported(operation.name)
-        return protocol.encode_rest_answer(operation, invocations.invoke(self._runtime, arguments))
+        return protocol.encode_rest_answer(operation, answer)
 
 
 async def _body(request: Request) -> bytes:

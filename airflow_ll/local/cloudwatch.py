@@ -17,19 +17,21 @@ from botocore.config import Config
 
 from airflow_ll.extras import require
 from airflow_ll.local.clients import OWN_CALLS
+from airflow_ll.local.endpoint_metrics import EndpointMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import boto3
 
-    from airflow_ll.local.store import MetricPoint, Store
+    from airflow_ll.local.store import EndpointMetric, MetricPoint, Store
 
 __all__ = ["MOTO_SERVICES", "CloudWatch"]
 
 MOTO_SERVICES = frozenset({"sts", "iam", "monitoring"})
 
 _NAMESPACE = "/aws/sagemaker/TrainingJobs"
+_ENDPOINT_NAMESPACE = "AWS/SageMaker"
 _BATCH = 500
 
 
@@ -40,7 +42,8 @@ class CloudWatch:
         self._store, self._session = store, session
         self._loading, self._publishing = threading.Lock(), threading.Lock()
         self._app: Any = None
-        self._published = 0
+        self._published = self._published_endpoints = 0
+        self.endpoints = EndpointMetrics(store)
 
     def app(self) -> Any:
         """Return the ASGI application that answers for :data:`MOTO_SERVICES`, loading it the first time."""
@@ -56,12 +59,16 @@ class CloudWatch:
         return self._client
 
     def publish_all(self) -> None:
-        """Put the metrics that jobs have logged so far into CloudWatch, once each."""
+        """Put the metrics of jobs and endpoints so far into CloudWatch, once each."""
         self.app()
         with self._publishing:
             while points := self._store.metrics_after(self._published, _BATCH):
                 self._publish(points)
                 self._published = points[-1].number
+            self.endpoints.flush()
+            while metrics := self._store.endpoint_metrics_after(self._published_endpoints, _BATCH):
+                self._publish_endpoints(metrics)
+                self._published_endpoints = metrics[-1].number
 
     def job_ended(self) -> None:
         """Publish the metrics of a job that just ended, if anybody uses CloudWatch here."""
@@ -84,6 +91,29 @@ class CloudWatch:
                     "Value": point.value,
                 }
                 for point in points
+            ],
+        )
+
+    def _publish_endpoints(self, metrics: list[EndpointMetric]) -> None:
+        self._client.put_metric_data(
+            Namespace=_ENDPOINT_NAMESPACE,
+            MetricData=[
+                {
+                    "MetricName": metric.name,
+                    "Dimensions": [
+                        {"Name": "EndpointName", "Value": metric.endpoint},
+                        {"Name": "VariantName", "Value": metric.variant},
+                    ],
+                    "Timestamp": dt.datetime.fromtimestamp(metric.timestamp, dt.UTC),
+                    "StatisticValues": {
+                        "SampleCount": metric.samples,
+                        "Sum": metric.total,
+                        "Minimum": metric.minimum,
+                        "Maximum": metric.maximum,
+                    },
+                    "Unit": metric.unit,
+                }
+                for metric in metrics
             ],
         )
 

@@ -57,14 +57,14 @@ class _Worker:
 
         return ServingProcess(variant.runtime, variant.root, write, environment=variant.plan.get("Environment"))
 
-    def invoke(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
+    def invoke(self, body: bytes, headers: dict[str, str], seconds: float) -> tuple[int, bytes, str]:
         """Score a request that :attr:`outstanding` already counts."""
         try:
             with self._idle:
                 if not self._process.alive and not self._stopped:
                     self._process = self._start()
                 process = self._process
-            return process.invoke(body, headers)
+            return process.invoke(body, headers, seconds)
         finally:
             with self._idle:
                 self.outstanding -= 1
@@ -151,7 +151,7 @@ class Variant:
             _log.error("endpoint %s", self.endpoint, exc_info=error)
         return FleetError(f"InternalServerError: {error}")
 
-    def invoke(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
+    def invoke(self, body: bytes, headers: dict[str, str], seconds: float) -> tuple[int, bytes, str]:
         """Score a request by the process with the least to do.
 
         :raises InvocationThrottledError: a serverless variant has as many requests as its MaxConcurrency.
@@ -165,7 +165,7 @@ class Variant:
                 raise InvocationThrottledError("Rate exceeded")
             worker = min(self._workers, key=lambda one: (one.outstanding, random.random()))  # noqa: S311
             worker.take()
-        return worker.invoke(body, headers)
+        return worker.invoke(body, headers, seconds)
 
 
 class Fleet:

@@ -10,6 +10,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_ll.local.async_inference import AsyncInvocations
+from airflow_ll.local.capture import EndpointCaptures
 from airflow_ll.local.errors import RuntimeValidationError
 from airflow_ll.local.fleet import Fleet, FleetError
 from airflow_ll.local.jobs import JobHandle
@@ -37,6 +39,23 @@ class Route:
 
     fleets: tuple[tuple[Fleet, float], ...]
 
+    @property
+    def capture(self) -> dict[str, Any] | None:
+        """The DataCaptureConfig of what serves, when it is enabled."""
+        config: dict[str, Any] | None = self.fleets[0][0].plan.get("DataCaptureConfig")
+        return config if config and config.get("EnableCapture", True) else None
+
+    @property
+    def asynchronous(self) -> dict[str, Any] | None:
+        """The AsyncInferenceConfig of what serves."""
+        config: dict[str, Any] | None = self.fleets[0][0].plan.get("AsyncInferenceConfig")
+        return config
+
+    @property
+    def instances(self) -> int:
+        """How many processes serve."""
+        return sum(variant.instances for fleet, _ in self.fleets for variant in fleet.variants)
+
     def choose(self, target: str | None) -> Variant:
         """Return the variant that a request goes to."""
         fleets, shares = zip(*self.fleets, strict=True)
@@ -51,6 +70,8 @@ class Hosting:
         self._runtime = runtime
         self._changed = threading.Condition()
         self._routes: dict[str, Route] = {}
+        self.captures = EndpointCaptures(runtime)
+        self.asynchronous = AsyncInvocations(runtime)
         self.starting = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
     def recover(self) -> None:
@@ -65,6 +86,7 @@ class Hosting:
                 shutil.rmtree(tree, ignore_errors=True)
         for name in sorted({name for name, _ in wanted}):
             self.work(name)
+        self.asynchronous.recover()
 
     def close(self) -> None:
         """Let those go who wait for an endpoint to come back: the runtime is closing."""

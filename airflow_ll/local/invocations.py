@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local.errors import ModelInvocationError
+from airflow_ll.local.errors import ModelInvocationError, RuntimeValidationError
 from airflow_ll.local.fleet import log_group
 from airflow_ll.local.serving import ContainerError
 
 if TYPE_CHECKING:
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["invoke"]
+__all__ = ["invoke", "score"]
+
+_SECONDS = 60
 
 
 def invoke(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     """Answer InvokeEndpoint.
 
-    :raises RuntimeValidationError: there is no such endpoint or variant.
+    :raises RuntimeValidationError: there is no such endpoint or variant, or it is asynchronous.
     :raises InvocationThrottledError: a serverless endpoint has as many requests as it may.
     :raises ModelInvocationError: the model refused the request, or did not answer.
     """
     name = request["EndpointName"]
-    variant = runtime.hosting.route(name).choose(request.get("TargetVariant"))
-    headers = {"Content-Type": request.get("ContentType", ""), "Accept": request.get("Accept", "")}
-    if "CustomAttributes" in request:
-        headers["X-Amzn-SageMaker-Custom-Attributes"] = request["CustomAttributes"]
+    if runtime.hosting.route(name).asynchronous is not None:
+        raise RuntimeValidationError(f"Endpoint {name} is asynchronous: call InvokeEndpointAsync instead.")
+    return score(runtime, request, _SECONDS)
+
+
+def score(runtime: Runtime, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Send a request to the variant that its weight or name chooses; count and capture it.
+
+    :raises AwsError: as :func:`invoke`.
+    """
+    started = time.perf_counter()
+    name, body = request["EndpointName"], request.get("Body", b"")
+    route = runtime.hosting.route(name)
+    variant = route.choose(request.get("TargetVariant"))
+    headers = {"Content-Type": request.get("ContentType"), "Accept": request.get("Accept")}
+    headers["X-Amzn-SageMaker-Custom-Attributes"] = request.get("CustomAttributes")
+    sent = time.perf_counter()
     try:
         given = {key: value for key, value in headers.items() if value}
-        status, body, content_type = variant.invoke(request.get("Body", b""), given)
+        status, answer, content_type = variant.invoke(body, given, seconds)
     except ContainerError as error:
-        status, body, content_type = 500, str(error).encode(), "text/plain"
+        status, answer, content_type = 500, str(error).encode(), "text/plain"
+    model_seconds = time.perf_counter() - sent
+    if status == 200 and route.capture is not None:
+        runtime.hosting.captures.add(route.capture, name, variant.name, request, (answer, content_type))
+    runtime.cloudwatch.endpoints.record(
+        name,
+        variant.name,
+        instances=variant.instances,
+        status=status,
+        model_seconds=model_seconds,
+        overhead_seconds=time.perf_counter() - started - model_seconds,
+    )
     if status != 200:
-        raise _model_error(runtime, name, status, body)
-    return {"Body": body, "ContentType": content_type, "InvokedProductionVariant": variant.name}
+        raise _model_error(runtime, name, status, answer)
+    return {"Body": answer, "ContentType": content_type, "InvokedProductionVariant": variant.name}
 
 
 def _model_error(runtime: Runtime, name: str, status: int, body: bytes) -> ModelInvocationError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["create", "create_endpoint_config", "model_data", "serving_container"]
 
 _GIGABYTE = 1024
-_CONFIG_UNSUPPORTED = ("AsyncInferenceConfig", "DataCaptureConfig", "ExplainerConfig", "ShadowProductionVariants")
+_CONFIG_UNSUPPORTED = ("ExplainerConfig", "ShadowProductionVariants")
 
 
 def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +82,7 @@ def create_endpoint_config(runtime: Runtime, request: dict[str, Any]) -> dict[st
     if len(set(names)) < len(names):
         raise ValidationError(f"Production variant names must be unique within an endpoint configuration, got {names}.")
     _check_serverless(request)
+    _check_async(request)
     for variant in variants:
         variant.setdefault("InitialVariantWeight", 1.0)
         MODEL.describe(runtime, variant)
@@ -122,3 +123,16 @@ def _check_serverless(request: dict[str, Any]) -> None:
     for member in ("AsyncInferenceConfig", "DataCaptureConfig"):
         if member in request:
             raise ValidationError(f"A serverless endpoint does not support {member}.")
+
+
+def _check_async(request: dict[str, Any]) -> None:
+    """Refuse what an asynchronous endpoint cannot do, on SageMaker or here."""
+    output = request.get("AsyncInferenceConfig", {}).get("OutputConfig")
+    if output is None:
+        return
+    if "S3OutputPath" not in output:
+        refuse([missing("asyncInferenceConfig.outputConfig.s3OutputPath")])
+    if output.get("NotificationConfig"):
+        raise unsupported("NotificationConfig", "There is no SNS here: look for the results in S3.")
+    if len(request["ProductionVariants"]) > 1:
+        raise ValidationError("An asynchronous endpoint has one production variant: several cannot be combined.")

@@ -157,10 +157,20 @@ def _rest_members(
         if location == "uri":
             request[name] = unquote(uri[wire_name])
         elif location == "header" and wire_name.lower() in headers:
-            request[name] = headers[wire_name.lower()]
+            request[name] = _header(member, headers[wire_name.lower()])
         elif name == shape.serialization.get("payload"):
             request[name] = body
     return request
+
+
+def _header(shape: Shape, text: str) -> Any:
+    """Return the value of a header; one that is no number where there should be one is left for the checks."""
+    if shape.type_name == "integer":
+        try:
+            return int(text)
+        except ValueError:
+            return text
+    return text
 
 
 def encode_json_answer(operation: OperationModel, answer: Mapping[str, Any] | None) -> Answer:
@@ -171,7 +181,7 @@ def encode_json_answer(operation: OperationModel, answer: Mapping[str, Any] | No
 
 
 def encode_rest_answer(operation: OperationModel, answer: Mapping[str, Any]) -> Answer:
-    """Return the REST answer of an operation: its payload member as the body, header members as headers."""
+    """Return the REST answer of an operation: headers, and the payload as the body or else the rest as JSON."""
     shape = operation.output_shape
     if not isinstance(shape, StructureShape):
         return Answer(200, b"", {"x-amzn-requestid": _request_id()})
@@ -179,7 +189,12 @@ def encode_rest_answer(operation: OperationModel, answer: Mapping[str, Any]) -> 
     for name, member in shape.members.items():
         if member.serialization.get("location") == "header" and answer.get(name) is not None:
             headers[member.serialization["name"]] = str(answer[name])
-    return Answer(200, bytes(answer.get(shape.serialization.get("payload", ""), b"")), headers)
+    payload = shape.serialization.get("payload")
+    if payload:
+        return Answer(200, bytes(answer.get(payload, b"")), headers)
+    located = {name for name, member in shape.members.items() if "location" in member.serialization}
+    body = {name: value for name, value in render(shape, dict(answer)).items() if name not in located}
+    return Answer(operation.http.get("responseCode", 200), json.dumps(body).encode(), headers)
 
 
 def encode_error(error: AwsError, *, rest: bool = False) -> Answer:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["MetricPoint", "Page", "Query", "Store"]
+__all__ = ["EndpointMetric", "MetricPoint", "Page", "Query", "Store"]
 
 _SCHEMA = (
     """
@@ -49,6 +49,13 @@ _SCHEMA = (
     CREATE TABLE log_group (name TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO log_group SELECT log_group, min(created) FROM log_stream GROUP BY log_group;
     ALTER TABLE log_event ADD COLUMN ingested INTEGER;
+    """,
+    """
+    CREATE TABLE endpoint_metric (
+        id INTEGER PRIMARY KEY, endpoint TEXT NOT NULL, variant TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,
+        timestamp REAL NOT NULL,
+        samples REAL NOT NULL, total REAL NOT NULL, minimum REAL NOT NULL, maximum REAL NOT NULL
+    );
     """,
 )
 """What makes a schema out of the one before; ``PRAGMA user_version`` counts how many have run. Never edit, only add."""
@@ -81,6 +88,21 @@ class MetricPoint(NamedTuple):
     name: str
     value: float
     timestamp: float
+
+
+class EndpointMetric(NamedTuple):
+    """What was counted of one metric of a variant within some seconds; ``number`` counts those of all variants."""
+
+    number: int
+    endpoint: str
+    variant: str
+    name: str
+    unit: str
+    timestamp: float
+    samples: float
+    total: float
+    minimum: float
+    maximum: float
 
 
 class Store:
@@ -257,6 +279,18 @@ class Store:
         """Return the metrics of all jobs that were logged after the one with ``number``."""
         sql = "SELECT id, job, name, value, timestamp FROM metric WHERE id > ? ORDER BY id LIMIT ?"
         return [MetricPoint(*row) for row in self.rows(sql, (number, limit))]
+
+    def add_endpoint_metrics(self, metrics: Iterable[EndpointMetric]) -> None:
+        """Record metrics of endpoints; their numbers are given here."""
+        with self.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO endpoint_metric VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [one[1:] for one in metrics]
+            )
+
+    def endpoint_metrics_after(self, number: int, limit: int) -> list[EndpointMetric]:
+        """Return the metrics of all endpoints that were recorded after the one with ``number``."""
+        sql = "SELECT * FROM endpoint_metric WHERE id > ? ORDER BY id LIMIT ?"
+        return [EndpointMetric(*row) for row in self.rows(sql, (number, limit))]
 
 
 def _write_tags(connection: sqlite3.Connection, arn: str, tags: Iterable[dict[str, str]]) -> None:
