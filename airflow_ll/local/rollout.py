@@ -24,7 +24,6 @@ __all__ = ["RollbackFailedError", "RolledBackError", "Rollout"]
 _ALL_AT_ONCE = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}
 _LONGEST_SECONDS = 28_800
 _POLL_SECONDS = 0.5
-_INTERVAL_SCALE = 0.01
 
 
 class RolledBackError(Exception):
@@ -132,7 +131,7 @@ class Rollout:
         """
         if seconds:
             self._phase("Baking")
-        end = time.monotonic() + seconds * _INTERVAL_SCALE
+        end = time.monotonic() + seconds * self._runtime.speed.scale
         self._check()
         while (left := end - time.monotonic()) > 0:
             if self._runtime.closing.wait(min(left, _POLL_SECONDS)):

@@ -18,10 +18,14 @@ __all__ = ["SPEEDS", "NoCapacityError", "Speed", "hold", "provision"]
 
 @dataclass(frozen=True)
 class Speed:
-    """The seconds of each simulated phase, by the kind of the resource and the name of the phase; else none."""
+    """The seconds of each simulated phase, by the kind of the resource and the name of the phase; else none.
+
+    ``scale`` is how long a second lasts of the waiting times that a request names itself, as deployments do.
+    """
 
     name: str
     phases: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    scale: float = 1.0
 
     def seconds(self, kind: str, phase: str) -> float:
         """Return how long a phase takes."""
@@ -41,7 +45,7 @@ _REAL = {
 }
 """What users of small instances see, rounded; AWS promises no times."""
 
-SPEEDS = {"fast": Speed("fast"), "real": Speed("real", _REAL)}
+SPEEDS = {"fast": Speed("fast", scale=0.01), "real": Speed("real", _REAL)}
 
 
 class NoCapacityError(Exception):
