@@ -13,7 +13,7 @@ import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from airflow_ll.local import invocations, protocol, sagemaker, tagging
+from airflow_ll.local import autoscaling, invocations, protocol, sagemaker, tagging
 from airflow_ll.local.calls import Call
 from airflow_ll.local.cloudwatch import MOTO_SERVICES
 from airflow_ll.local.connections import MAX_HEADER_BYTES
@@ -142,6 +142,8 @@ class RuntimeApp:
 
     async def _moto(self, call: Call, body: bytes) -> ASGIApp:
         cloudwatch = self._runtime.cloudwatch
+        if call.service == "application-autoscaling":
+            await anyio.to_thread.run_sync(autoscaling.check, self._runtime, call.target, body)
         if not call.ours:  # a call of ours is what another call waits for: it must need neither lock nor thread
             async with self._metrics:
                 await anyio.to_thread.run_sync(cloudwatch.app)

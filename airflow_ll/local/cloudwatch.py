@@ -1,4 +1,4 @@
-"""STS, IAM and CloudWatch by moto, mounted behind the same port; training metrics are kept by us.
+"""STS, IAM, CloudWatch and Application Auto Scaling by moto, behind the same port; SageMaker's metrics are kept by us.
 
 moto takes seconds to import and keeps its state in memory, so it is loaded by the first call that needs it and
 then told the metrics of the jobs so far, which live in the store.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOTO_SERVICES", "CloudWatch"]
 
-MOTO_SERVICES = frozenset({"sts", "iam", "monitoring"})
+MOTO_SERVICES = frozenset({"sts", "iam", "monitoring", "application-autoscaling"})
 
 _NAMESPACE = "/aws/sagemaker/TrainingJobs"
 _ENDPOINT_NAMESPACE = "AWS/SageMaker"

@@ -8,6 +8,7 @@ __all__ = [
     "AccessDeniedError",
     "AccessRefusedError",
     "AwsError",
+    "ConflictError",
     "InternalFailureError",
     "InvalidParameterError",
     "InvocationThrottledError",
@@ -76,6 +77,12 @@ class ResourceNotFoundError(AwsError):
     """There is no such resource, in the services that do not say so by a ``ValidationException``."""
 
     code = "ResourceNotFound"
+
+
+class ConflictError(AwsError):
+    """Something else depends on the resource."""
+
+    code = "ConflictException"
 
 
 class RuntimeValidationError(AwsError):

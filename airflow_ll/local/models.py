@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_ll.local import s3_data
+from airflow_ll.local import packages, s3_data
 from airflow_ll.local.errors import ValidationError, unsupported
 from airflow_ll.local.resources import ENDPOINT_CONFIG, MODEL
 from airflow_ll.local.validation import fault, missing, refuse
@@ -27,16 +27,21 @@ def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     if "ExecutionRoleArn" not in request:
         refuse([missing("executionRoleArn")])
     container = serving_container(request)
+    private = {}
+    if "ModelPackageName" in container:
+        registered = packages.deployable_container(runtime, container["ModelPackageName"])
+        environment = {**registered.get("Environment", {}), **container.get("Environment", {})}
+        private["_Container"] = container = {**registered, "Environment": environment}
     if "Image" not in container:
         refuse([missing("primaryContainer.image")])
     s3_data.check_image(container["Image"], serving=True)
-    uri = model_data(request)
+    uri = model_data(request | private)
     bucket, key = s3_data.split(uri)
     try:
         runtime.s3.head_object(Bucket=bucket, Key=key)
     except (ClientError, BotoCoreError) as error:
         raise ValidationError(f"Could not find model data at {uri}.") from error
-    return MODEL.create(runtime, {"EnableNetworkIsolation": False, **request})
+    return MODEL.create(runtime, {"EnableNetworkIsolation": False, **request, **private})
 
 
 def model_data(model: dict[str, Any]) -> str:
@@ -56,10 +61,13 @@ def model_data(model: dict[str, Any]) -> str:
 
 
 def serving_container(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the one container of a model.
+    """Return the one container of a model, that of the model package it was made of if there is one.
 
     :raises ValidationError: it has none, or several.
     """
+    if "_Container" in model:
+        registered: dict[str, Any] = model["_Container"]
+        return registered
     containers = model.get("Containers", [])
     if "PrimaryContainer" in model:
         containers = [model["PrimaryContainer"], *containers]

@@ -20,6 +20,8 @@ __all__ = [
     "ENDPOINT_CONFIG",
     "KINDS",
     "MODEL",
+    "MODEL_PACKAGE",
+    "MODEL_PACKAGE_GROUP",
     "TRAINING_JOB",
     "TRANSFORM_JOB",
     "TUNING_JOB",
@@ -105,14 +107,16 @@ class Kind:
         if not runtime.store.delete(self.key, request[self.name_member]):
             raise self.not_found(runtime, request[self.name_member])
 
-    def list(self, runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer a List operation: filters, order, pages."""
+    def list(
+        self, runtime: Runtime, request: dict[str, Any], where: tuple[tuple[str, Any], ...] = ()
+    ) -> dict[str, Any]:
+        """Answer a List operation: filters (``where`` adds SQL conditions with their values), order, pages."""
         for member in _UNSUPPORTED_FILTERS:
             if member in request:
                 raise unsupported(f"the filter {member}")
         sort = {"Name": "name", "Status": "status"}.get(request.get("SortBy", self.default_sort), "created")
         query = Query(
-            where=tuple((sql, request[member]) for member, sql in _FILTERS.items() if member in request),
+            where=(*((sql, request[member]) for member, sql in _FILTERS.items() if member in request), *where),
             sort=sort,
             descending=request.get("SortOrder", self.default_order) == "Descending",
             limit=request.get("MaxResults", 10),
@@ -168,7 +172,27 @@ TUNING_JOB = Kind(
     default_sort="Name",
     default_order="Ascending",
 )
+MODEL_PACKAGE_GROUP = Kind(
+    *("model-package-group", "model package group", "ModelPackageGroup", "ModelPackageGroupSummaryList"),
+    "ModelPackageGroupStatus",
+    absent=(ValidationError, "ModelPackageGroup {arn} does not exist."),
+    taken=(ValidationError, "Model Package Group already exists: {arn}"),
+)
+MODEL_PACKAGE = Kind(
+    *("model-package", "model package", "ModelPackage", "ModelPackageSummaryList", "ModelPackageStatus"),
+    absent=(ValidationError, "ModelPackage {arn} does not exist."),
+)
 MODEL = Kind("model", "model", "Model", "Models")
 ENDPOINT_CONFIG = Kind("endpoint-config", "endpoint configuration", "EndpointConfig", "EndpointConfigs")
 ENDPOINT = Kind("endpoint", "endpoint", "Endpoint", "Endpoints", "EndpointStatus")
-KINDS = (TRAINING_JOB, TRANSFORM_JOB, COMPILATION_JOB, TUNING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
+KINDS = (
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    COMPILATION_JOB,
+    TUNING_JOB,
+    MODEL,
+    MODEL_PACKAGE_GROUP,
+    MODEL_PACKAGE,
+    ENDPOINT_CONFIG,
+    ENDPOINT,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local import compilation_jobs, endpoints, models, training_jobs, transform_jobs, tuning_jobs
+from airflow_ll.local import compilation_jobs, endpoints, models, packages, training_jobs, transform_jobs, tuning_jobs
 from airflow_ll.local.errors import ValidationError, unsupported
 from airflow_ll.local.resources import (
     COMPILATION_JOB,
@@ -66,6 +66,16 @@ OPERATIONS: dict[str, Callable[[Runtime, dict[str, Any]], dict[str, Any] | None]
     "DescribeModel": MODEL.describe,
     "DeleteModel": MODEL.delete,
     "ListModels": MODEL.list,
+    "CreateModelPackageGroup": packages.create_group,
+    "DescribeModelPackageGroup": packages.describe_group,
+    "ListModelPackageGroups": packages.list_groups,
+    "DeleteModelPackageGroup": packages.delete_group,
+    "CreateModelPackage": packages.create,
+    "DescribeModelPackage": packages.describe,
+    "BatchDescribeModelPackage": packages.batch_describe,
+    "ListModelPackages": packages.list_packages,
+    "UpdateModelPackage": packages.update,
+    "DeleteModelPackage": packages.delete,
     "CreateEndpointConfig": models.create_endpoint_config,
     "DescribeEndpointConfig": ENDPOINT_CONFIG.describe,
     "DeleteEndpointConfig": ENDPOINT_CONFIG.delete,

@@ -166,6 +166,11 @@ class Store:
         rows = self.rows("SELECT body FROM resource WHERE kind = ? AND name = ?", (kind, name))
         return dict(json.loads(rows[0][0])) if rows else None
 
+    def with_arn(self, arn: str) -> dict[str, Any] | None:
+        """Return the resource with an ARN, ``None`` when there is none."""
+        rows = self.rows("SELECT body FROM resource WHERE arn = ?", (arn,))
+        return dict(json.loads(rows[0][0])) if rows else None
+
     def update(
         self, kind: str, name: str, status_member: str, change: Callable[[dict[str, Any]], bool | None]
     ) -> dict[str, Any] | None:
