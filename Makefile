@@ -72,6 +72,7 @@ bench: .venvs/sdk/.installed .venvs/vw/.installed ## Run the benchmarks and writ
 	@$(BIN)/python -m benchmarks.fidelity
 	@$(BIN)/python -m benchmarks.quality
 	@$(BIN)/python -m benchmarks.learner
+	@$(BIN)/python -m benchmarks.runtime
 
 faults: $(STAMP) ## Kill every operator at every call, throttle fifty tasks, and write the page
 	@$(BIN)/python -m benchmarks.faults

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create", "delete", "update", "update_weights_and_capacities"]
 
-_IN_PROGRESS = ("Creating", "Updating")
+_IN_PROGRESS = ("Creating", "Updating", "Deleting")
 _UPDATABLE = ("InService", "UpdateRollbackFailed")
 
 
@@ -108,8 +108,18 @@ def _begin(runtime: Runtime, request: dict[str, Any], change: Callable[[dict[str
 def delete(runtime: Runtime, request: dict[str, Any]) -> None:
     """Answer DeleteEndpoint."""
     _refuse_in_progress(ENDPOINT.describe(runtime, request))
-    ENDPOINT.delete(runtime, request)
-    runtime.hosting.remove(request["EndpointName"])
+    name = request["EndpointName"]
+    seconds = runtime.speed.seconds(ENDPOINT.key, "Deleting") + runtime.faults.seconds(ENDPOINT.key, name, "Deleting")
+
+    def change(endpoint: dict[str, Any]) -> None:
+        _refuse_in_progress(endpoint)  # somebody else may be faster
+        endpoint["EndpointStatus"] = "Deleting"
+
+    if not seconds:
+        ENDPOINT.delete(runtime, request)
+    elif runtime.store.update(ENDPOINT.key, name, ENDPOINT.status_member, change) is None:
+        raise ENDPOINT.not_found(runtime, name)
+    runtime.hosting.remove(name, seconds)
 
 
 def _refuse_in_progress(endpoint: dict[str, Any]) -> None:

@@ -76,6 +76,8 @@ class Hosting:
 
     def recover(self) -> None:
         """Serve again what an earlier runtime served, and go on with what it had begun."""
+        for endpoint in self._runtime.store.with_status(ENDPOINT.key, "Deleting"):
+            self._runtime.store.delete(ENDPOINT.key, endpoint["EndpointName"])
         wanted = set()
         served = ("Creating", "InService", "Updating", "UpdateRollbackFailed")
         for endpoint in self._runtime.store.with_status(ENDPOINT.key, *served):
@@ -97,12 +99,18 @@ class Hosting:
         """Bring an endpoint into the state that it is said to have, in the background."""
         threading.Thread(target=self._work, args=(name,), name=f"endpoint-{name}", daemon=True).start()
 
-    def remove(self, name: str) -> None:
-        """Stop serving an endpoint."""
+    def remove(self, name: str, seconds: float = 0.0) -> None:
+        """Stop serving an endpoint; one that is shown as Deleting is gone after ``seconds``."""
+        if seconds:
+            threading.Thread(target=self._forget, args=(name, seconds), daemon=True).start()
         with self._changed:
             route = self._routes.pop(name, None)
         for fleet, _ in route.fleets if route else ():
             threading.Thread(target=fleet.stop, daemon=True).start()
+
+    def _forget(self, name: str, seconds: float) -> None:
+        if not self._runtime.closing.wait(seconds):
+            self._runtime.store.delete(ENDPOINT.key, name)
 
     def route(self, name: str) -> Route:
         """Return what serves an endpoint; right after a restart, wait until it is served again.
@@ -114,7 +122,8 @@ class Hosting:
             if name in self._routes or self._runtime.closing.is_set():
                 return True
             endpoint = self._runtime.store.get(ENDPOINT.key, name)
-            return endpoint is None or endpoint.get("_Deployment") is None or endpoint["EndpointStatus"] == "Failed"
+            ended = ("Failed", "Deleting")
+            return endpoint is None or endpoint.get("_Deployment") is None or endpoint["EndpointStatus"] in ended
 
         with self._changed:
             self._changed.wait_for(settled, _RECOVERY_SECONDS)

@@ -147,7 +147,7 @@ def _check_specification(runtime: Runtime, request: dict[str, Any]) -> None:
         path = f"inferenceSpecification.containers.{number}.member"
         if "Image" not in container:
             refuse([missing(f"{path}.image")])
-        s3_data.check_image(container["Image"])
+        s3_data.check_image(container["Image"], serving=True)
         if "ModelDataUrl" in container and not container["ModelDataUrl"].startswith("s3://"):
             refuse([fault(f"{path}.modelDataUrl", container["ModelDataUrl"], "Member must be the URI of an S3 object")])
 

@@ -124,12 +124,14 @@ class Processes:
             child.signal_group(signal.SIGKILL)
             child.process.wait()
         assert self._watchdog.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
+        with self._lock, contextlib.suppress(BrokenPipeError):
             self._watchdog.stdin.close()
         self._watchdog.wait()
 
     def _tell(self, line: str) -> None:
         assert self._watchdog.stdin is not None
+        if self._watchdog.stdin.closed:
+            return  # all children were ended, and some thread notes it late
         with contextlib.suppress(BrokenPipeError):
             self._watchdog.stdin.write(line.encode())
             self._watchdog.stdin.flush()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING
 
-import urllib3
-
 from airflow_ll.local import s3_data
+from airflow_ll.local.container_client import ContainerClient, ContainerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,10 +21,6 @@ __all__ = ["ContainerError", "ServingProcess", "container_environment", "fetch_m
 _START_SECONDS = 60
 _INVOCATION_SECONDS = 60
 _GRACE_SECONDS = 2.0
-
-
-class ContainerError(Exception):
-    """The serving process did not come up, or does not answer."""
 
 
 def fetch_model(runtime: Runtime, uri: str, root: Path) -> None:
@@ -60,7 +56,7 @@ class ServingProcess:
         self._processes, self._on_lines = runtime.processes, on_lines
         self._ready = threading.Event()
         self._url = ""
-        self._pool = urllib3.PoolManager(maxsize=16, retries=False)
+        self._client = ContainerClient("")
         self._child = runtime.processes.start(
             ["serve", "--root", str(root), "--port", "0"], root, container_environment(environment or {})
         )
@@ -76,6 +72,7 @@ class ServingProcess:
             for line in lines:
                 if not self._url and line.startswith("READY "):  # warnings may come before it
                     self._url = line.split()[1]
+                    self._client = ContainerClient(self._url)
                     self._ready.set()
             self._on_lines([line for line in lines if line != f"READY {self._url}"])
         self._ready.set()
@@ -84,16 +81,16 @@ class ServingProcess:
 
     def _ping(self) -> int:
         try:
-            return self._pool.request("GET", f"{self._url}/ping", timeout=_START_SECONDS).status
-        except urllib3.exceptions.HTTPError:
+            return self._client.ask("GET", "/ping", seconds=_START_SECONDS)[0]
+        except ContainerError:
             return 0
 
     def max_concurrent_transforms(self) -> int:
         """Return how many requests at a time the container wants from a transform job, 1 when it does not say."""
         try:
-            answer = self._pool.request("GET", f"{self._url}/execution-parameters", timeout=_START_SECONDS)
-            return int(answer.json()["MaxConcurrentTransforms"])
-        except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+            _, answer, _ = self._client.ask("GET", "/execution-parameters", seconds=_START_SECONDS)
+            return int(json.loads(answer)["MaxConcurrentTransforms"])
+        except (ContainerError, ValueError, KeyError, TypeError):
             return 1
 
     @property
@@ -102,27 +99,16 @@ class ServingProcess:
         return self._child.alive()
 
     def invoke(
-        self, body: bytes, headers: dict[str, str], seconds: float = _INVOCATION_SECONDS
+        self, body: bytes, headers: Mapping[str, str], seconds: float = _INVOCATION_SECONDS
     ) -> tuple[int, bytes, str]:
         """Return the status, body and content type of ``POST /invocations``.
 
         :raises ContainerError: the process does not answer.
         """
-        try:
-            try:
-                answer = self._post(body, headers, seconds)
-            except urllib3.exceptions.ProtocolError:  # it closed the idle connection just now
-                answer = self._post(body, headers, seconds)
-        except urllib3.exceptions.HTTPError as error:
-            raise ContainerError(str(error)) from error
-        return answer.status, answer.data, answer.headers.get("content-type", "application/octet-stream")
-
-    def _post(self, body: bytes, headers: dict[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
-        url = f"{self._url}/invocations"
-        return self._pool.request("POST", url, body=body, headers=headers, timeout=seconds)
+        return self._client.ask("POST", "/invocations", body, headers, seconds=seconds)
 
     def stop(self) -> None:
         """End the process."""
         if self._child.alive():
             self._child.end(_GRACE_SECONDS)
-        self._pool.clear()
+        self._client.close()

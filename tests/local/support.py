@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil  # type: ignore[import-untyped]
 
 from airflow_ll.records import encode_records
 
@@ -127,10 +126,6 @@ def serve(runtime: Runtime, name: str, *variants: dict[str, Any], **members: Any
 
 def processes(runtime: Runtime, endpoint: str) -> list[int]:
     """Return the ids of the processes that serve an endpoint, by its configuration's folder."""
-    root = f"{runtime.data_dir.resolve()}/endpoints/{endpoint}/".encode()
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if root in entry.read_bytes():
-                found.append(int(entry.parent.name))
-    return sorted(found)
+    root = f"{runtime.data_dir.resolve()}/endpoints/{endpoint}/"
+    found = psutil.process_iter(["cmdline"])
+    return sorted(one.pid for one in found if any(word.startswith(root) for word in one.info["cmdline"] or []))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from airflow_ll.local.faults import write_rules
 from tests.local.support import CSV, configure, in_service, processes, serve, variant, wait_for
 
 if TYPE_CHECKING:
@@ -147,6 +148,22 @@ def test_a_serverless_endpoint_throttles_over_its_concurrency(data_runtime: Runt
     )
     updated = in_service(data_runtime, endpoint)["ProductionVariants"][0]
     assert updated["CurrentServerlessConfig"] == SERVERLESS | {"MaxConcurrency": 5}
+
+
+@pytest.mark.usefixtures("model")
+def test_an_endpoint_whose_deletion_takes_time_is_deleting(data_runtime: Runtime) -> None:
+    sagemaker, name = data_runtime.client("sagemaker"), f"leaving-{uuid.uuid4().hex[:12]}"
+    serve(data_runtime, name)
+    write_rules(data_runtime.data_dir, [f"slow phase=Deleting seconds=8 resource={name}"])
+    try:
+        sagemaker.delete_endpoint(EndpointName=name)
+    finally:
+        write_rules(data_runtime.data_dir, [])
+
+    assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Deleting"
+    with pytest.raises(ClientError, match=f"Endpoint {name} of account 123456789012 not found"):
+        invoked(data_runtime, name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
 @pytest.mark.usefixtures("model")
