@@ -12,7 +12,7 @@ from airflow_ll.local.resources import ENDPOINT
 from airflow_ll.local.validation import fault, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from airflow_ll.local.runtime import Runtime
 
@@ -50,7 +50,7 @@ def update(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
             plan["DeploymentConfig"] = config
         endpoint["_Pending"] = plan
 
-    return _begin(runtime, request, change)
+    return _begin(runtime, request, change, _UPDATABLE)
 
 
 def update_weights_and_capacities(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def update_weights_and_capacities(runtime: Runtime, request: dict[str, Any]) -> 
             variant |= {key: one[key] for key in ("DesiredWeight", "DesiredInstanceCount") if key in one}
         endpoint["_Capacities"] = wanted
 
-    return _begin(runtime, request, change)
+    return _begin(runtime, request, change, ("InService",))
 
 
 def _check_capacity(path: str, wanted: dict[str, Any], variant: dict[str, Any]) -> None:
@@ -86,12 +86,14 @@ def _check_capacity(path: str, wanted: dict[str, Any], variant: dict[str, Any]) 
         refuse([fault(f"{path}.desiredInstanceCount", 0, "Member must have value greater than or equal to 1")])
 
 
-def _begin(runtime: Runtime, request: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Move an endpoint to Updating, let ``change`` note what is wanted, and begin with it."""
+def _begin(
+    runtime: Runtime, request: dict[str, Any], change: Callable[[dict[str, Any]], None], states: Collection[str]
+) -> dict[str, Any]:
+    """Move an endpoint from one of ``states`` to Updating, let ``change`` note what is wanted, and begin with it."""
     arn = ENDPOINT.describe(runtime, request)["EndpointArn"]
 
     def begin(endpoint: dict[str, Any]) -> bool:
-        if endpoint["EndpointStatus"] not in _UPDATABLE:
+        if endpoint["EndpointStatus"] not in states:
             return False
         change(endpoint)
         endpoint.pop("FailureReason", None)
@@ -99,8 +101,9 @@ def _begin(runtime: Runtime, request: dict[str, Any], change: Callable[[dict[str
         return True
 
     if runtime.store.update(ENDPOINT.key, request["EndpointName"], ENDPOINT.status_member, begin) is None:
-        _refuse_in_progress(ENDPOINT.describe(runtime, request))
-        raise ValidationError(f'Cannot update endpoint "{arn}" in the status Failed.')
+        endpoint = ENDPOINT.describe(runtime, request)
+        _refuse_in_progress(endpoint)
+        raise ValidationError(f'Cannot update endpoint "{arn}" in the status {endpoint["EndpointStatus"]}.')
     runtime.hosting.work(request["EndpointName"])
     return {"EndpointArn": arn}
 

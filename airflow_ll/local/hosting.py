@@ -156,7 +156,14 @@ class Hosting:
             if alone:
                 self._fail(name, str(error))
             return
-        self._publish(name, [(fleet, 1.0)])
+        with self._changed:
+            current = (self._runtime.store.get(ENDPOINT.key, name) or {}).get("_Deployment") or {}
+            wanted = current.get("Id") == plan["Id"] and not self._runtime.closing.is_set()
+            if wanted:
+                self._routes[name] = Route(((fleet, 1.0),))
+            self._changed.notify_all()
+        if not wanted:  # deleted meanwhile
+            fleet.stop()
 
     def _deploy(self, name: str, plan: dict[str, Any]) -> None:
         """Bring up a new plan: the first one of an endpoint, or an update."""

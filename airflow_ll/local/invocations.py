@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["invoke", "score"]
 
 _SECONDS = 60
+_OF_OTHER_ENDPOINTS = (
+    *("TargetModel", "TargetContainerHostname", "InferenceComponentName", "EnableExplanations"),
+    *("SessionId", "PrefixAwareId"),
+)
 
 
 def invoke(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
@@ -27,6 +31,9 @@ def invoke(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     name = request["EndpointName"]
     if runtime.hosting.route(name).asynchronous is not None:
         raise RuntimeValidationError(f"Endpoint {name} is asynchronous: call InvokeEndpointAsync instead.")
+    for member in _OF_OTHER_ENDPOINTS:
+        if member in request:
+            raise RuntimeValidationError(f"Endpoint {name} serves one LinearLearner model a variant: give no {member}.")
     return score(runtime, request, _SECONDS)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["create", "create_endpoint_config", "model_data", "serving_container"]
 
 _GIGABYTE = 1024
+_VARIANT_UNSUPPORTED = ("InstancePools", "ManagedInstanceScaling")
 _CONFIG_UNSUPPORTED = ("ExplainerConfig", "ShadowProductionVariants")
 
 
@@ -85,6 +86,10 @@ def create_endpoint_config(runtime: Runtime, request: dict[str, Any]) -> dict[st
         if member in request:
             raise unsupported(member)
     variants = request["ProductionVariants"]
+    for variant in variants:
+        for member in _VARIANT_UNSUPPORTED:
+            if member in variant:
+                raise unsupported(member, "Give an InstanceType and an InitialInstanceCount.")
     refuse([one for number, variant in enumerate(variants, 1) for one in _variant_faults(number, variant)])
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):

@@ -176,6 +176,7 @@ def test_an_endpoint_whose_deletion_takes_time_is_deleting(data_runtime: Runtime
         ([serverless(ProvisionedConcurrency=2)], {}, "ProvisionedConcurrency must be less than or equal to MaxConc"),
         ([variant(InitialInstanceCount=None)], {}, "Value null at 'productionVariants.1.member.initialInstanceCount'"),
         ([variant(), variant()], {}, "variant names must be unique"),
+        ([variant(ManagedInstanceScaling={"Status": "ENABLED"})], {}, "does not support ManagedInstanceScaling yet"),
         ([variant("nothing")], {}, "Could not find model"),
     ],
 )

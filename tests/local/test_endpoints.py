@@ -96,6 +96,13 @@ def test_what_the_model_refuses_is_a_model_error(
     assert answer["Error"]["Message"].startswith(f"Received client error ({status}) from primary with message ")
 
 
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize("member", ["TargetModel", "TargetContainerHostname", "InferenceComponentName", "SessionId"])
+def test_what_other_kinds_of_endpoints_take_is_refused(data_runtime: Runtime, member: str) -> None:
+    with pytest.raises(ClientError, match=f"serves one LinearLearner model a variant: give no {member}"):
+        invoke(data_runtime, CSV, "text/csv", **{member: "x"})
+
+
 def test_a_taken_endpoint_name_is_refused_as_airflow_expects(data_runtime: Runtime, endpoint: str) -> None:
     with pytest.raises(ClientError) as refused:
         data_runtime.client("sagemaker").create_endpoint(EndpointName=endpoint, EndpointConfigName="first")
