@@ -41,6 +41,11 @@ settings.load_profile("no timing is asserted")
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name long bytes by their kind: an archive holds the time, and all test processes must collect the same names."""
+    return "bytes" if isinstance(val, bytes) and len(val) > 32 else None
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of recorded AWS behaviour that the developers have; tests that need it skip without it."""
