@@ -14,7 +14,7 @@ UV_VERSION := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo up test check compose oldest clients compat bench faults format lock proto clean
+.PHONY: help demo up test check compose oldest clients compat bench faults soak format lock proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ bench: .venvs/sdk/.installed .venvs/vw/.installed ## Run the benchmarks and writ
 
 faults: $(STAMP) ## Kill every operator at every call, throttle fifty tasks, and write the page
 	@$(BIN)/python -m benchmarks.faults
+
+# The long form; CI runs a shorter one.
+SOAK ?= --page benchmarks/results/soak.md
+
+soak: $(STAMP) ## Load the runtime for ten minutes, kill it twenty times, and write the results page
+	@$(BIN)/python -m benchmarks.soak $(SOAK)
 
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .
