@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -66,4 +67,6 @@ def refusal(scope: Scope, error: AwsError) -> Response:
         answer = encode_error(error)
         return Response(answer.body, answer.status, answer.headers)
     text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
-    return Response(f"<ErrorResponse>{text}</ErrorResponse>", error.status, media_type="text/xml")
+    request_id = str(uuid.uuid4())
+    document = f"<ErrorResponse>{text}<RequestId>{request_id}</RequestId></ErrorResponse>"
+    return Response(document, error.status, {"x-amzn-requestid": request_id}, "text/xml")

@@ -49,6 +49,7 @@ ACCOUNT_ID = "123456789012"
 
 _GRACE_SECONDS = 2.0
 _EXIT_SECONDS = 4.0
+_KEEP_ALIVE_SECONDS = 75  # with uvicorn's 5, clients often use a connection just as it is closed
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ async def _serve(runtime: Runtime, listener: socket.socket, keys: AccessKeys | N
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=1,
     )
     server = _Server(config)

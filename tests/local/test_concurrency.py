@@ -50,7 +50,7 @@ def test_many_first_readers_of_metrics_do_not_wait_for_each_other(
     store = Store(tmp_path / "runtime" / "runtime.db")
     store.add_metrics("kept", [("train:progress", float(value), time.time()) for value in range(700)])
     store.close()
-    client = fresh_runtime().client("cloudwatch", max_pool_connections=CALLERS, read_timeout=40)
+    client = fresh_runtime().client("cloudwatch", max_pool_connections=CALLERS, read_timeout=200)
 
     with ThreadPoolExecutor(CALLERS) as callers:
         counts = list(callers.map(lambda _: samples(client, "kept"), range(CALLERS)))

@@ -139,6 +139,9 @@ def test_every_answer_has_a_request_id(data_runtime: Runtime) -> None:
     with pytest.raises(ClientError) as error:
         data_runtime.client("sagemaker").describe_model(ModelName="nobody")
     answers.append(error.value.response)
+    with pytest.raises(ClientError) as error:
+        data_runtime.client("iam").get_mfa_device(SerialNumber="device-of-nobody")
+    answers.append(error.value.response)
 
     identities = [answer["ResponseMetadata"]["RequestId"] for answer in answers]
     assert all(identities)

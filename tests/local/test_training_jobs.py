@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import os
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ def test_botos_waiter_ends(data_runtime: Runtime) -> None:
     sagemaker.create_training_job(**training_request("awaited"))
 
     waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
-    waiter.wait(TrainingJobName="awaited", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    waiter.wait(TrainingJobName="awaited", WaiterConfig={"Delay": 1, "MaxAttempts": 200})
 
     assert sagemaker.describe_training_job(TrainingJobName="awaited")["TrainingJobStatus"] == "Completed"
 
@@ -209,7 +210,7 @@ def test_a_job_ends_at_its_time_limit(data_runtime: Runtime) -> None:
 
 def test_a_queued_job_stops_at_once(data_runtime: Runtime) -> None:
     sagemaker = data_runtime.client("sagemaker")
-    names = [f"queued-{number}" for number in range(20)]
+    names = [f"queued-{number}" for number in range(10 + 2 * (os.cpu_count() or 1))]  # more than the workers
     try:
         for name in names:
             sagemaker.create_training_job(**long_training_request(name))
