@@ -42,8 +42,13 @@ __all__ = ["AccessLog", "RuntimeApp"]
 _log = logging.getLogger(__name__)
 
 _MAX_BODY = 32 << 20
+_MAX_DROPPED = 4 * _MAX_BODY
 _INVOCATIONS = 64
 _UNANSWERED = 499  # in the access log: the client is gone, or a fault rule cut the connection
+
+
+class _EndlessBodyError(ValidationError):
+    """The body is so much too large that the rest of it is not even read."""
 
 
 class AccessLog:
@@ -114,9 +119,9 @@ class RuntimeApp:
             call.read(body)
             instead = await before_commit(self._runtime.faults, call, request)
             return instead or await self._run(call, request, body)
-        except AccessRefusedError as error:
+        except (AccessRefusedError, _EndlessBodyError) as error:
             answer = refuse(call, request.scope, error)
-            answer.headers["connection"] = "close"  # nobody waits for the rest of a stranger's body
+            answer.headers["connection"] = "close"  # nobody waits for the rest of the body
             return answer
         except AwsError as error:
             return refuse(call, request.scope, error)
@@ -187,6 +192,8 @@ async def _body(request: Request) -> bytes:
         size += len(chunk)
         if size <= _MAX_BODY:
             chunks.append(chunk)  # what is over the limit is read and dropped, so that the client sees the answer
+        elif size > _MAX_DROPPED:
+            raise _EndlessBodyError(f"The request has more than {_MAX_DROPPED} bytes, and {_MAX_BODY} are allowed.")
     if size > _MAX_BODY:
         raise ValidationError(f"The request has {size} bytes, more than the {_MAX_BODY} allowed.")
     return b"".join(chunks)

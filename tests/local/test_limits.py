@@ -57,6 +57,29 @@ def test_headers_are_limited(runtime: Runtime, ended: bool) -> None:
     assert answer.startswith(b"HTTP/1.1 431 ") or not answer  # a reset overtakes what was sent before it
 
 
+def test_a_body_without_an_end_is_not_read_to_it(runtime: Runtime) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: SageMaker.ListModels\r\n"
+    piece = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
+    with socket.create_connection(address(runtime), timeout=60) as connection:
+        connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):  # as soon as the other side has enough
+            for _ in range(1000):
+                connection.sendall(piece)
+            pytest.fail("a gigabyte was read")
+
+
+def test_an_object_of_more_than_one_request_may_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_ll.local.s3 import bodies
+    from airflow_ll.local.s3.errors import S3Error
+
+    monkeypatch.setattr(bodies, "_MAX_OBJECT", 10)
+    digest = bodies.BodyDigest({}, io.BytesIO())
+    digest.feed([b"x" * 10])
+
+    with pytest.raises(S3Error, match="EntityTooLarge"):
+        digest.feed([b"x"])
+
+
 @pytest.mark.parametrize("host", ["evil.example:9100", "localhost.evil.example", "10.0.0.1", "", "runtime"])
 def test_names_that_could_be_anybodys_are_not_answered(data_runtime: Runtime, host: str) -> None:
     """A web page whose name was made to point here (DNS rebinding) reads nothing."""

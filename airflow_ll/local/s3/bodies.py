@@ -21,6 +21,7 @@ __all__ = ["Body", "BodyDigest", "Disconnected", "finished", "receive"]
 _T = TypeVar("_T")
 _BATCH = 1 << 20  # bytes handed to a worker thread at once
 _MAX_LINE = 16 << 10
+_MAX_OBJECT = 5 << 30  # of one request, as on S3
 
 
 class Disconnected(Exception):  # noqa: N818 - an event, as in starlette
@@ -194,6 +195,8 @@ class BodyDigest:
         for data in batch:
             for payload in self._chunked.decode(data) if self._chunked else (data,):
                 self.size += len(payload)
+                if self.size > _MAX_OBJECT:
+                    raise S3Error("EntityTooLarge", MaxSizeAllowed=str(_MAX_OBJECT))
                 self._md5.update(payload)
                 if self._hasher:
                     self._hasher.update(payload)
