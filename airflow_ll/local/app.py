@@ -13,7 +13,7 @@ import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from airflow_ll.local import autoscaling, invocations, protocol, sagemaker, tagging
+from airflow_ll.local import alarms, autoscaling, invocations, protocol, sagemaker, tagging
 from airflow_ll.local.calls import Call
 from airflow_ll.local.cloudwatch import MOTO_SERVICES
 from airflow_ll.local.connections import MAX_HEADER_BYTES
@@ -154,6 +154,8 @@ class RuntimeApp:
                 await anyio.to_thread.run_sync(cloudwatch.app)
                 if call.service == "monitoring":
                     await anyio.to_thread.run_sync(cloudwatch.publish_all)
+                if "DescribeAlarms" in (call.operation, call.path.rpartition("/")[2]):
+                    await anyio.to_thread.run_sync(alarms.refresh, cloudwatch)
         return mounted(cloudwatch.app(), call.service, body)
 
     def _control(self, call: Call, _request: Request, body: bytes) -> protocol.Answer:

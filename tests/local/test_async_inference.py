@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-import os
-import signal
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.support import CSV, in_service, processes, serve, variant, wait_for
+from tests.local.support import CSV, in_service, serve, variant, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +210,6 @@ def test_invocations_are_metrics_that_alarms_can_watch(data_runtime: Runtime, en
             client.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType="text/csv")
         except client.exceptions.ModelError:
             assert body == b"1,2\n"
-    os.kill(processes(data_runtime, endpoint)[0], signal.SIGKILL)
 
     assert statistics(data_runtime, endpoint, "Invocations") == {"Sum": 4.0, "SampleCount": 4.0}
     assert statistics(data_runtime, endpoint, "Invocation4XXErrors") == {"Sum": 1.0, "SampleCount": 4.0}
@@ -238,3 +235,29 @@ def test_invocations_are_metrics_that_alarms_can_watch(data_runtime: Runtime, en
         MetricDataQueries=[query], StartTime=now - dt.timedelta(hours=1), EndTime=now + dt.timedelta(hours=1)
     )["MetricDataResults"]
     assert sum(result["Values"]) == 1.0
+
+
+def test_an_alarm_on_an_endpoint_goes_off_when_somebody_looks(data_runtime: Runtime, endpoint: str) -> None:
+    serve(data_runtime, endpoint)
+    client, cloudwatch = data_runtime.client("sagemaker-runtime"), data_runtime.client("cloudwatch")
+    for name, threshold in ((f"{endpoint}-low", 0.0), (f"{endpoint}-high", 5.0)):
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/SageMaker",
+            MetricName="Invocation4XXErrors",
+            Dimensions=[{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "AllTraffic"}],
+            Statistic="Sum",
+            Period=3600,
+            EvaluationPeriods=1,
+            Threshold=threshold,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+
+    with pytest.raises(client.exceptions.ModelError):
+        client.invoke_endpoint(EndpointName=endpoint, Body=b"1,2\n", ContentType="text/csv")
+
+    alarms = cloudwatch.describe_alarms(AlarmNamePrefix=endpoint)["MetricAlarms"]
+    assert {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms} == {
+        f"{endpoint}-low": "ALARM",
+        f"{endpoint}-high": "OK",
+    }
