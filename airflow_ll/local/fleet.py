@@ -62,13 +62,19 @@ class _Worker:
         try:
             with self._idle:
                 if not self._process.alive and not self._stopped:
-                    self._process = self._start()
+                    self._restart()
                 process = self._process
             return process.invoke(body, headers, seconds)
         finally:
             with self._idle:
                 self.outstanding -= 1
                 self._idle.notify_all()
+
+    def _restart(self) -> None:
+        try:
+            self._process = self._start()
+        except InterruptedError as error:
+            raise ContainerError(f"did not answer: {error}") from error
 
     def take(self) -> None:
         """Count a request that is about to come."""

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import threading
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ class Hosting:
         self._runtime = runtime
         self._changed = threading.Condition()
         self._routes: dict[str, Route] = {}
+        self._working: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self.captures = EndpointCaptures(runtime)
         self.asynchronous = AsyncInvocations(runtime)
         self.starting = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
@@ -133,6 +135,12 @@ class Hosting:
         raise RuntimeValidationError(f"Endpoint {name} of account {account} not found.")
 
     def _work(self, name: str) -> None:
+        with self._changed:
+            working = self._working[name]
+        with working:  # an update may come while the endpoint is brought up again
+            self._do_work(name)
+
+    def _do_work(self, name: str) -> None:
         try:
             endpoint = self._runtime.store.get(ENDPOINT.key, name) or {}
             if endpoint.get("_Deployment") and name not in self._routes:
