@@ -10,6 +10,7 @@
     ├── ArtifactError (ValueError)          bytes that are not a LinearLearner model
     ├── MissingExtraError (ImportError)     an optional dependency is not installed
     ├── FaultRuleError (ValueError)         a rule for faults of the embedded runtime is none
+    ├── ExpectationError                    predictions are not what they must be
     ├── ResourceConflictError               the name is taken by somebody else's resource
     └── JobError                            a SageMaker job or endpoint did not end well
         ├── JobFailedError                  it failed; ``retryable`` says whether another attempt can help
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArtifactError",
     "DataError",
+    "ExpectationError",
     "FaultRuleError",
     "HyperparameterError",
     "JobError",
@@ -80,6 +82,10 @@ class MissingExtraError(LinearLearnerError, ImportError):
 
 class FaultRuleError(LinearLearnerError, ValueError):
     """A rule for faults of the embedded runtime is none."""
+
+
+class ExpectationError(LinearLearnerError):
+    """Predictions are not what they must be: an endpoint fails its smoke test."""
 
 
 class ResourceConflictError(LinearLearnerError):

@@ -5,68 +5,158 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.exceptions import ResourceConflictError
+from airflow_ll.hooks.autoscaling import SCALES, let_go
 from airflow_ll.hooks.ensuring import Ensured, tagged
-from airflow_ll.hooks.failures import is_name_taken, is_transient
+from airflow_ll.hooks.failures import is_denied, is_name_taken, is_transient
 from airflow_ll.hooks.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, Resource
 from airflow_ll.hooks.waiting import wait_until_ended, wait_until_gone
-from airflow_ll.requests.names import TaskIdentity
+from airflow_ll.requests.endpoints import EndpointSpec, endpoint, endpoint_update
+from airflow_ll.requests.names import TAG_PREFIX, TaskIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
 
-__all__ = ["delete_service", "ensure_named_endpoint", "service_of_endpoint", "service_of_run"]
+__all__ = [
+    "delete_service",
+    "ensure_named_endpoint",
+    "names_of_run",
+    "retire_previous",
+    "service_of_endpoint",
+    "service_of_run",
+]
+
+_PREVIOUS = f"{TAG_PREFIX}previous-endpoint-config"
 
 _SETTLING_SECONDS = 3600.0
 _TURNS = 20
 
 
-def ensure_named_endpoint(hook: LinearLearnerHook, identity: TaskIdentity, request: dict[str, Any]) -> Ensured:
-    """Create the endpoint of an explicit name, or update it to the request's endpoint config.
+def ensure_named_endpoint(
+    hook: LinearLearnerHook,
+    identity: TaskIdentity,
+    spec: EndpointSpec,
+    before_update: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> Ensured:
+    """Create the endpoint of an explicit name, or update it to the spec's endpoint config.
 
-    Such an endpoint outlives the run that created it: every run of the same DAG may update it.
+    Such an endpoint outlives the run that created it: every run of the same DAG may update it. Before an update, the
+    endpoint's tags take down the config that it serves, for :func:`retire_previous`.
 
+    :param before_update: called with the endpoint's description right before an update.
     :raises ResourceConflictError: it belongs to another DAG, or to nobody that we know.
     """
-    name = request["EndpointName"]
+    name = spec.endpoint_name
     for _ in range(_TURNS):
         description = hook.describe(ENDPOINT, name)
         if description is None:
             try:
-                return Ensured(name, hook.create(ENDPOINT, tagged(request, identity)), adopted=False)
+                return Ensured(name, hook.create(ENDPOINT, tagged(endpoint(spec), identity)), adopted=False)
             except Exception as error:
                 if is_name_taken(error):
                     continue
                 raise
         _require_owner(hook, identity, description)
-        arn = ENDPOINT.arn(description)
-        ours = description["EndpointConfigName"] == request["EndpointConfigName"]
+        ours = description["EndpointConfigName"] == spec.endpoint_config_name
         if ENDPOINT.status(description) == "Failed":  # SageMaker does not update an endpoint that never came up
             _delete_endpoint(hook, name)
         elif ours and ENDPOINT.status(description) != "Deleting":
-            return Ensured(name, arn, adopted=True)
+            return Ensured(name, ENDPOINT.arn(description), adopted=True)
         elif ENDPOINT.is_running(description):
             hook.log.info("The endpoint %s is %s; waiting for that", name, ENDPOINT.status(description))
             _wait_until_settled(hook, name)
         else:
-            hook.log.info("Updating the endpoint %s to %s", name, request["EndpointConfigName"])
-            hook.client("sagemaker").update_endpoint(**{key: request[key] for key in request if key != "Tags"})
-            return Ensured(name, arn, adopted=False)
+            return _update(hook, identity, spec, description, before_update)
     raise ResourceConflictError(f"The endpoint {name!r} keeps changing: another process works on it.")
 
 
+def _update(
+    hook: LinearLearnerHook,
+    identity: TaskIdentity,
+    spec: EndpointSpec,
+    description: dict[str, Any],
+    before_update: Callable[[dict[str, Any]], None],
+) -> Ensured:
+    if ENDPOINT.is_good(description):
+        retire_previous(hook, identity, description)  # of an update that nobody has waited for
+    _take_down(hook, description)
+    before_update(description)
+    hook.log.info("Updating the endpoint %s to %s", spec.endpoint_name, spec.endpoint_config_name)
+    hook.client("sagemaker").update_endpoint(**endpoint_update(spec))
+    return Ensured(spec.endpoint_name, ENDPOINT.arn(description), adopted=False)
+
+
+def _take_down(hook: LinearLearnerHook, description: dict[str, Any]) -> None:
+    tag = {"Key": _PREVIOUS, "Value": description["EndpointConfigName"]}
+    try:
+        hook.client("sagemaker").add_tags(ResourceArn=ENDPOINT.arn(description), Tags=[tag])
+    except Exception as error:
+        if not is_denied(error):
+            raise
+        hook.log.warning("%s will not be deleted, as AddTags is denied: %s", description["EndpointConfigName"], error)
+
+
+def retire_previous(hook: LinearLearnerHook, identity: TaskIdentity, description: dict[str, Any]) -> list[str]:
+    """Delete the endpoint config that an endpoint in service has served before, and its models; return what there was.
+
+    What belongs to another DAG, and models that another endpoint config of their run serves, stay.
+
+    :param description: of the endpoint, in service with its new config.
+    """
+    arn, current = ENDPOINT.arn(description), description["EndpointConfigName"]
+    previous = next((tag["Value"] for tag in hook.tags(arn) if tag["Key"] == _PREVIOUS), None)
+    if previous is None:
+        return []
+    deleted: list[str] = []
+    if previous != current:
+        try:
+            deleted = delete_service(hook, list(_superseded(hook, identity, previous, current)))
+        except Exception as error:
+            if not is_denied(error):
+                raise
+            hook.log.warning("%s and its models stay, as their deletion is denied: %s", previous, error)
+    hook.client("sagemaker").delete_tags(ResourceArn=arn, TagKeys=[_PREVIOUS])
+    return deleted
+
+
+def _superseded(
+    hook: LinearLearnerHook, identity: TaskIdentity, previous: str, current: str
+) -> Iterator[tuple[Resource, str]]:
+    serving = set(hook.endpoint_resources(current))
+    for resource, name in hook.endpoint_resources(previous):
+        found = hook.describe(resource, name)
+        if found is None or (resource, name) in serving:
+            continue
+        owner = TaskIdentity.from_tags(hook.tags(resource.arn(found)))
+        if owner is None or owner.dag_id != identity.as_tagged().dag_id:
+            continue
+        if resource is ENDPOINT_CONFIG or not _serves_elsewhere(hook, owner, name, previous):
+            yield resource, name
+
+
+def _serves_elsewhere(hook: LinearLearnerHook, owner: TaskIdentity, model_name: str, previous: str) -> bool:
+    """Whether another endpoint config of the model's run has this model."""
+    configs = [name for name, _ in hook.names_containing(ENDPOINT_CONFIG, owner.run_hash) if name != previous]
+    return any((MODEL, model_name) in hook.endpoint_resources(name) for name in configs)
+
+
 def service_of_run(hook: LinearLearnerHook, identity: TaskIdentity) -> Iterator[tuple[Resource, str]]:
-    """Yield the endpoints, endpoint configs and models that any task of this DAG run has created.
+    """Yield the endpoints, endpoint configs and models that any task of this DAG run has created."""
+    for resource in (ENDPOINT, ENDPOINT_CONFIG, MODEL):
+        yield from ((resource, name) for name in names_of_run(hook, resource, identity))
+
+
+def names_of_run(hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity) -> Iterator[str]:
+    """Yield the names of what any task of this DAG run has created of one kind.
 
     Names of a run share its hash; the tags confirm that it is no coincidence.
     """
     run = identity.as_tagged()
-    for resource in (ENDPOINT, ENDPOINT_CONFIG, MODEL):
-        for name, arn in list(hook.names_containing(resource, identity.run_hash)):
-            owner = TaskIdentity.from_tags(hook.tags(arn))
-            if owner is not None and (owner.dag_id, owner.run_id) == (run.dag_id, run.run_id):
-                yield resource, name
+    for name, arn in list(hook.names_containing(resource, identity.run_hash)):
+        owner = TaskIdentity.from_tags(hook.tags(arn))
+        if owner is not None and (owner.dag_id, owner.run_id) == (run.dag_id, run.run_id):
+            yield name
 
 
 def service_of_endpoint(hook: LinearLearnerHook, identity: TaskIdentity, name: str) -> Iterator[tuple[Resource, str]]:
@@ -101,6 +191,8 @@ def _delete_endpoint(hook: LinearLearnerHook, name: str) -> bool:
     description = hook.describe(ENDPOINT, name)
     if description is None:
         return False
+    if any(tag["Key"] == SCALES for tag in hook.tags(ENDPOINT.arn(description))):
+        let_go(hook, name, [one["VariantName"] for one in description.get("ProductionVariants", ())])
     try:
         hook.delete(ENDPOINT, name)
     except Exception as error:

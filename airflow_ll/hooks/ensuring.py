@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.hooks.resources import Resource
 
-__all__ = ["Ensured", "ensure", "existing", "newest_name", "tagged"]
+__all__ = ["Ensured", "ensure", "existing", "newest", "tagged"]
 
 _ENDING_SECONDS = 1800.0
 _TURNS = 20
@@ -95,12 +95,11 @@ def existing(hook: LinearLearnerHook, resource: Resource, description: dict[str,
     return Existing(TaskIdentity.from_tags(tags), fingerprint_from_tags(tags), status)
 
 
-def newest_name(
+def newest(
     hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity, name: str | None, base_name: str | None = None
-) -> str | None:
-    """Return the name of the resource that the task works on, None when there is none."""
-    newest = _newest(hook, resource, _generations(resource, identity, base_name), name or None)
-    return None if newest.description is None else newest.name
+) -> dict[str, Any] | None:
+    """Return the description of the resource that the task works on, None when there is none."""
+    return _newest(hook, resource, _generations(resource, identity, base_name), name or None).description
 
 
 def _generations(resource: Resource, identity: TaskIdentity, base_name: str | None) -> Callable[[int], str]:

@@ -22,6 +22,7 @@ __all__ = [
     "is_denied",
     "is_name_taken",
     "is_not_found",
+    "is_out_of_capacity",
     "is_transient",
 ]
 
@@ -48,6 +49,8 @@ TRANSIENT_CODES = frozenset(
 )
 # A quota frees itself when other jobs end, so another attempt can succeed.
 _RETRYABLE_CODES = TRANSIENT_CODES | {"ResourceLimitExceeded", "ExpiredToken", "ExpiredTokenException"}
+_CAPACITY_CODES = frozenset({"ResourceLimitExceeded", "CapacityError"})
+_CAPACITY_TEXTS = ("capacityerror", "insufficientinstancecapacity", "insufficient capacity", "unable to provision")
 _NOT_FOUND_CODES = frozenset({"404", "NoSuchKey", "NotFound", "ResourceNotFound", "ResourceNotFoundException"})
 _NOT_FOUND_TEXTS = ("not found", "could not find", "does not exist")
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -92,6 +95,16 @@ def is_denied(error: BaseException) -> bool:
     from botocore.exceptions import ClientError
 
     return isinstance(error, ClientError) and _code(error) in _DENIED_CODES
+
+
+def is_out_of_capacity(failure: BaseException | str | None) -> bool:
+    """Whether instances of another type may be had: by the error of a Create, or by the FailureReason of a job."""
+    if isinstance(failure, BaseException):
+        from botocore.exceptions import ClientError
+
+        return isinstance(failure, ClientError) and _code(failure) in _CAPACITY_CODES
+    text = (failure or "").lower()
+    return any(words in text for words in _CAPACITY_TEXTS)
 
 
 def is_name_taken(error: BaseException) -> bool:

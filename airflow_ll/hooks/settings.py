@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_ll.exceptions import RequestError
-from airflow_ll.hooks.resources import TRAINING_JOB
+from airflow_ll.hooks.resources import COMPILATION_JOB, TRAINING_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_MAX_RUN",
     "compilation_settings",
+    "finished_compilation_job",
     "finished_training_job",
+    "model_settings",
     "rendered_hyperparameters",
     "specify",
     "training_settings",
@@ -117,7 +119,7 @@ def compilation_settings(
     :raises RequestError: neither the job nor the arguments tell the artifact, the role or the shape.
     """
     job = finished_training_job(hook, training_job_name) if training_job_name else {}
-    model_data = model_data or job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    model_data = model_data or _artifact(job)
     role = role or job.get("RoleArn")
     told = job.get("HyperParameters", {}).get("feature_dim", "")
     feature_dim = feature_dim or (told if told.isdigit() else None)  # it may be "auto"
@@ -147,3 +149,83 @@ def finished_training_job(hook: LinearLearnerHook, name: str) -> dict[str, Any]:
             f"The training job {name!r} has no model: it is {description['TrainingJobStatus']}; wait for its end."
         )
     return description
+
+
+def model_settings(
+    hook: LinearLearnerHook,
+    *,
+    model_data: str | None = None,
+    role: str | None = None,
+    image_uri: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    training_job_name: str | None = None,
+    compilation_job_name: str | None = None,
+    vpc_config: Mapping[str, Any] | None = None,
+    enable_network_isolation: bool | None = None,
+    tags: Any = None,
+) -> dict[str, Any]:
+    """Return the settings of a :class:`airflow_ll.requests.ModelSpec`, all but its name.
+
+    :param training_job_name: a finished training job, for what is not given: artifact, role, image, VPC, network
+        isolation and tags.
+    :param compilation_job_name: a finished compilation job, for the artifact and the image.
+    :param vpc_config: ``{"Subnets": [...], "SecurityGroupIds": [...]}``, ``{}`` for none; the job's by default.
+    :raises RequestError: the artifact or the role is not told.
+    """
+    from airflow_ll.requests.images import image_uri as default_image
+    from airflow_ll.requests.names import user_tags
+
+    job = finished_training_job(hook, training_job_name) if training_job_name else {}
+    compiled = finished_compilation_job(hook, compilation_job_name) if compilation_job_name else {}
+    model_data = model_data or _artifact(compiled) or _artifact(job)
+    role = role or job.get("RoleArn") or compiled.get("RoleArn")
+    if not model_data or not role:
+        raise RequestError(
+            f"A model needs model_data (the S3 URI of model.tar.gz) and role, got {model_data!r} and {role!r}: give "
+            "them, or training_job_name."
+        )
+    image = image_uri or compiled.get("InferenceImage") or job.get("AlgorithmSpecification", {}).get("TrainingImage")
+    vpc = vpc_config if vpc_config is not None else job.get("VpcConfig", {})
+    isolated = enable_network_isolation if enable_network_isolation is not None else job.get("EnableNetworkIsolation")
+    inherited = user_tags(hook.tags(job["TrainingJobArn"])) if job and tags is None else []
+    return {
+        "role": hook.role_arn(role),
+        "image_uri": image or default_image(hook.region),
+        "model_data": model_data,
+        "environment": dict(environment or {}),
+        "subnets": list(vpc.get("Subnets", ())),
+        "security_group_ids": list(vpc.get("SecurityGroupIds", ())),
+        "enable_network_isolation": bool(isolated),
+        "tags": hook.default_tags(tags) or inherited,
+    }
+
+
+def finished_compilation_job(hook: LinearLearnerHook, name: str, instance_type: str | None = None) -> dict[str, Any]:
+    """Return the description of a compilation job that has left a model.
+
+    :param instance_type: what the model is to run on.
+    :raises RequestError: there is none of this name, it has no model, or it has one for another device.
+    """
+    from airflow_ll.requests.compilation import target_device
+
+    description = hook.describe(COMPILATION_JOB, name)
+    if description is None:
+        raise RequestError(
+            f"There is no compilation job {name!r} in {hook.region}: correct the name or the connection."
+        )
+    if not COMPILATION_JOB.is_good(description):
+        raise RequestError(
+            f"The compilation job {name!r} has no model: it is {description['CompilationJobStatus']}; wait for its end."
+        )
+    device = description["OutputConfig"].get("TargetDevice")
+    if instance_type and device and device != target_device(instance_type):
+        raise RequestError(
+            f"The compilation job {name!r} compiled for {device}, and instance_type is {instance_type!r}: compile for "
+            f"{target_device(instance_type)}, or deploy on ml.{device.removeprefix('ml_')} instances."
+        )
+    return description
+
+
+def _artifact(description: Mapping[str, Any]) -> str | None:
+    uri: str | None = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    return uri

@@ -152,6 +152,10 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         """Return what to do after each look of a waiting task."""
         return None
 
+    def falls_back(self, description: Mapping[str, Any]) -> bool:
+        """Whether, after this end, the next submission asks for something else that may be had."""
+        return False
+
     # The sequence.
 
     @clear_failures
@@ -184,13 +188,16 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
 
     @clear_failures
     def _give_up_newest(self, context: Any) -> None:
-        from airflow_ll.hooks.ensuring import newest_name
+        description = self.newest(task_identity(context))
+        if description is not None:
+            self._give_up(description[self.resource.name_member])
 
-        identity = task_identity(context)
+    def newest(self, identity: TaskIdentity) -> dict[str, Any] | None:
+        """Return the description of what this task works on, None when there is nothing yet."""
+        from airflow_ll.hooks.ensuring import newest
+
         explicit = getattr(self, self.resource.argument, None)
-        name = newest_name(self.hook, self.resource, identity, explicit, self.base_job_name or None)
-        if name is not None:
-            self._give_up(name)
+        return newest(self.hook, self.resource, identity, explicit, self.base_job_name or None)
 
     def _follow(self, context: Any, job: Ensured, *, renewed: bool) -> dict[str, Any]:
         self._store_links(context, job.name)
@@ -212,6 +219,8 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         if adopted and not renewed and self._was_being_stopped(description):
             self.log.info("The adopted %s %s was being stopped; once more", self.resource.title, name)
             return self._follow(context, self.submit(context), renewed=True)
+        if self.falls_back(description):
+            return self._follow(context, self.submit(context), renewed=renewed)
         return self.result(outcome(self.resource, name, description), adopted=adopted)
 
     def _was_being_stopped(self, description: dict[str, Any]) -> bool:

@@ -26,6 +26,11 @@ class ModelArguments(LinearLearnerOperator):
     :param model_name: an existing model's name, or with ``model_data`` that of the new one.
     :param image_uri: the algorithm's image; by default that of the region.
     :param environment: environment variables of the container.
+    :param training_job_name: a finished training job, for artifact, role, image, VPC, network isolation and tags, as
+        far as they are not given here.
+    :param compilation_job_name: a finished compilation job, to use the compiled artifact and its image.
+    :param vpc_config: ``{"Subnets": [...], "SecurityGroupIds": [...]}``, ``{}`` for none; the job's by default.
+    :param enable_network_isolation: whether the container has no network; as the job's by default.
     :param tags: tags, beside those that every resource of a task has.
     """
 
@@ -35,6 +40,10 @@ class ModelArguments(LinearLearnerOperator):
         "model_name",
         "image_uri",
         "environment",
+        "training_job_name",
+        "compilation_job_name",
+        "vpc_config",
+        "enable_network_isolation",
         "tags",
         *LinearLearnerOperator.template_fields,
     )
@@ -47,6 +56,10 @@ class ModelArguments(LinearLearnerOperator):
         model_name: str | None = None,
         image_uri: str | None = None,
         environment: Mapping[str, str] | None = None,
+        training_job_name: str | None = None,
+        compilation_job_name: str | None = None,
+        vpc_config: Mapping[str, Any] | None = None,
+        enable_network_isolation: bool | None = None,
         tags: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -56,35 +69,43 @@ class ModelArguments(LinearLearnerOperator):
         self.model_name = model_name
         self.image_uri = image_uri
         self.environment = environment
+        self.training_job_name = training_job_name
+        self.compilation_job_name = compilation_job_name
+        self.vpc_config = vpc_config
+        self.enable_network_isolation = enable_network_isolation
         self.tags = tags
+        self.model_settings: dict[str, Any] = {}
 
     def ensure_model(self, identity: TaskIdentity) -> Ensured:
         """Create the model, or adopt that of an earlier attempt."""
-        from airflow_ll.exceptions import RequestError
+        from airflow_ll.hooks.settings import model_settings
         from airflow_ll.requests import ModelSpec, model
-        from airflow_ll.requests.images import image_uri
 
-        if not self.model_data or not self.role:
-            raise RequestError(
-                f"A model needs model_data (the S3 URI of model.tar.gz) and role, got {self.model_data!r} and "
-                f"{self.role!r}."
-            )
-        settings: dict[str, Any] = {
-            "role": self.hook.role_arn(self.role),
-            "image_uri": self.image_uri or image_uri(self.hook.region),
-            "model_data": self.model_data,
-            "environment": dict(self.environment or {}),
-            "tags": self.hook.default_tags(self.tags),
-        }
+        self.model_settings = model_settings(
+            self.hook,
+            model_data=self.model_data,
+            role=self.role,
+            image_uri=self.image_uri,
+            environment=self.environment,
+            training_job_name=self.training_job_name,
+            compilation_job_name=self.compilation_job_name,
+            vpc_config=self.vpc_config,
+            enable_network_isolation=self.enable_network_isolation,
+            tags=self.tags,
+        )
         return self.ensure(
-            MODEL, identity, lambda name: model(ModelSpec(model_name=name, **settings)), name=self.model_name
+            MODEL, identity, lambda name: model(ModelSpec(model_name=name, **self.model_settings)), name=self.model_name
         )
 
     def use_model(self, identity: TaskIdentity) -> str:
-        """Return the name of the model that was given, or of the one made of ``model_data``."""
-        if self.model_name and not self.model_data:
+        """Return the name of the model that was given, or of the one made of an artifact."""
+        if self.model_name and not (self.model_data or self.training_job_name or self.compilation_job_name):
             return self.model_name
         return self.ensure_model(identity).name
+
+    def own_tags(self) -> list[dict[str, str]]:
+        """Return the tags of what is made of the model: those given, or those of its training job."""
+        return self.model_settings.get("tags") or self.hook.default_tags(self.tags)
 
 
 class LinearLearnerModelOperator(ModelArguments):
@@ -95,6 +116,11 @@ class LinearLearnerModelOperator(ModelArguments):
     :param model_name: an explicit name; by default it follows from the task and its run.
     :param image_uri: the algorithm's image; by default that of the region.
     :param environment: environment variables of the container.
+    :param training_job_name: a finished training job, for artifact, role, image, VPC, network isolation and tags, as
+        far as they are not given here.
+    :param compilation_job_name: a finished compilation job, to use the compiled artifact and its image.
+    :param vpc_config: ``{"Subnets": [...], "SecurityGroupIds": [...]}``, ``{}`` for none; the job's by default.
+    :param enable_network_isolation: whether the container has no network; as the job's by default.
     :param tags: tags, beside those that every resource of a task has.
     """
 
@@ -105,6 +131,7 @@ class LinearLearnerModelOperator(ModelArguments):
         return {
             "model_name": made.name,
             "model_arn": made.arn,
-            "model_data": self.model_data,
+            "model_data": self.model_settings["model_data"],
+            "image_uri": self.model_settings["image_uri"],
             "adopted": made.adopted,
         }

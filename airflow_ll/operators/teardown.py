@@ -24,13 +24,15 @@ class LinearLearnerTeardownOperator(LinearLearnerOperator):
     succeeded, so the setup is the task before the deployment, not the deployment, which may fail half-way.
 
     :param endpoint_name: also this endpoint of the DAG, whichever run created it, with its endpoint config and models.
+    :param delete_artifacts: whether to delete also what the run's training and compilation jobs have written to S3.
     """
 
     template_fields: Sequence[str] = ("endpoint_name", *LinearLearnerOperator.template_fields)
 
-    def __init__(self, *, endpoint_name: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, endpoint_name: str | None = None, delete_artifacts: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.endpoint_name = endpoint_name
+        self.delete_artifacts = delete_artifacts
 
     @clear_failures
     def execute(self, context: Any) -> dict[str, Any]:
@@ -42,4 +44,9 @@ class LinearLearnerTeardownOperator(LinearLearnerOperator):
         # A template of a task that never came so far renders as an empty string or as the word None.
         if self.endpoint_name and self.endpoint_name != "None":
             parts += service_of_endpoint(self.hook, identity, self.endpoint_name)
-        return {"deleted": delete_service(self.hook, parts)}
+        deleted = delete_service(self.hook, parts)
+        if self.delete_artifacts:
+            from airflow_ll.hooks.leftovers import delete_artifacts
+
+            deleted += delete_artifacts(self.hook, identity)
+        return {"deleted": deleted}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_ll.exceptions import RequestError
 from airflow_ll.hooks.connected import task_identity
+from airflow_ll.hooks.failures import is_out_of_capacity
 from airflow_ll.hooks.resources import TRAINING_JOB
 from airflow_ll.hooks.settings import specify
 from airflow_ll.links import TrainingJobLink, TrainingJobLogsLink, TrainingJobMetricsLink
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_ll.hooks.ensuring import Ensured
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
+    from airflow_ll.requests.names import TaskIdentity
     from airflow_ll.triggers.training import LinearLearnerTrainingTrigger
 
 __all__ = ["LinearLearnerTrainingOperator", "log_new_lines", "training_result"]
@@ -59,16 +62,52 @@ class LinearLearnerTrainingOperator(TrainingArguments):
 
     def submit(self, context: Mapping[str, Any]) -> Ensured:
         """Create the training job, or adopt that of an earlier attempt."""
+        identity = task_identity(context)
         settings = self.training_settings()
+        types = self._next_types(identity)
+        if len(self._types) > 1 and self.training_job_name:
+            raise RequestError(
+                "A list of instance types needs a name for each job, and an explicit training_job_name can be used "
+                "once: leave it out, or give one type."
+            )
+        for instance_type in types:
+            try:
+                return self._ensure(identity, settings | {"instance_type": instance_type})
+            except Exception as error:
+                if instance_type == types[-1] or not is_out_of_capacity(error):
+                    raise
+                self.log.warning("No %s: %s", instance_type, error)
+        raise RequestError("instance_type must be a type or a list of types, got an empty list.")
 
+    def _ensure(self, identity: TaskIdentity, settings: dict[str, Any]) -> Ensured:
         def build(name: str) -> dict[str, Any]:
             from airflow_ll.requests import TrainingJobSpec, training_job
 
             return training_job(specify(TrainingJobSpec, training_job_name=name, **settings))
 
-        return self.ensure(
-            TRAINING_JOB, task_identity(context), build, name=self.training_job_name, if_exists=self.if_exists
-        )
+        return self.ensure(TRAINING_JOB, identity, build, name=self.training_job_name, if_exists=self.if_exists)
+
+    @property
+    def _types(self) -> list[str]:
+        return [self.instance_type] if isinstance(self.instance_type, str) else list(self.instance_type)
+
+    def _next_types(self, identity: TaskIdentity) -> list[str]:
+        """Return the types to ask for: that of the job there is, and when it got no instances those after it."""
+        types = self._types
+        described = self.newest(identity) if len(types) > 1 else None
+        used = described["ResourceConfig"].get("InstanceType") if described else None
+        if described is None or used not in types:
+            return types
+        first = types.index(used) + is_out_of_capacity(described.get("FailureReason"))
+        return types[first:] or types  # after the last one, another attempt begins at the first
+
+    def falls_back(self, description: Mapping[str, Any]) -> bool:
+        """Whether the job got no instances, and another type comes after its own."""
+        used = description["ResourceConfig"].get("InstanceType")
+        if not is_out_of_capacity(description.get("FailureReason")) or used not in self._types[:-1]:
+            return False
+        self.log.warning("No %s: %s; trying the next type", used, description["FailureReason"])
+        return True
 
     def result(self, description: dict[str, Any], *, adopted: bool) -> dict[str, Any]:
         """Return what later tasks need to know of the job."""

@@ -30,8 +30,10 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
 
     :param records: result of a record set task.
     :param data: S3 URI of the input instead: a prefix, or a manifest with ``data_type="ManifestFile"``.
+    :param training_job_name: a finished training job, for the artifact and what goes with it, its tags included; or
     :param model_name: the model; or
     :param model_data: S3 URI of ``model.tar.gz`` to make a model of, with ``role``.
+    :param environment: environment variables of the job.
     :param output_path: S3 URI of the output; by default a folder of the job's name in SageMaker's default bucket.
     :param transform_job_name: an explicit name, usable once; by default it follows from the task and its run.
     :param data_type: "S3Prefix" or "ManifestFile", of ``data``.
@@ -43,6 +45,11 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
     :param instance_count: number of instances.
     :param strategy: "MultiRecord" or "SingleRecord".
     :param max_payload: MB of one request.
+    :param predictions: "csv", "arrow" or "parquet": write all predictions as one table beside the outputs, with
+        ``row``, the keys, ``predicted_label`` (of classifiers) and ``score``.
+    :param key_columns: numbers of the columns of CSV inputs that are keys in that table (``key_0``, ...); keep them
+        from the model with ``job_options={"input_filter": "$[1:]"}``.
+    :param keys: S3 URI of a CSV file with a header, or of a Parquet file, with the keys of the rows, in order.
     :param job_options: further fields of :class:`airflow_ll.requests.transforms.TransformJobSpec`, e.g.
         ``input_filter``, ``join_source``, ``output_kms_key``, ``max_concurrent_transforms``.
     """
@@ -56,6 +63,8 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
         "transform_job_name",
         "instance_type",
         "instance_count",
+        "key_columns",
+        "keys",
         "job_options",
         *ModelArguments.template_fields,
     )
@@ -77,6 +86,9 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
         instance_count: int = 1,
         strategy: str | None = "MultiRecord",
         max_payload: int | None = None,
+        predictions: str | None = None,
+        key_columns: Sequence[int] = (),
+        keys: str | None = None,
         job_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -94,6 +106,9 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
         self.instance_count = instance_count
         self.strategy = strategy
         self.max_payload = max_payload
+        self.predictions = predictions
+        self.key_columns = key_columns
+        self.keys = keys
         self.job_options = job_options
 
     def submit(self, context: Mapping[str, Any]) -> Ensured:
@@ -101,6 +116,7 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
         identity = task_identity(context)
         source = self._source()
         self._check_output()
+        self._check_table()
         settings = {
             **source,
             "model_name": self.use_model(identity),
@@ -110,7 +126,8 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
             "instance_count": int(self.instance_count),
             "strategy": self.strategy,
             "max_payload": self.max_payload,
-            "tags": self.hook.default_tags(self.tags),
+            "environment": dict(self.environment or {}),
+            "tags": self.own_tags(),
             **(self.job_options or {}),
         }
 
@@ -150,13 +167,15 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
         """Return what later tasks need to know of the job."""
         output_path = description["TransformOutput"]["S3OutputPath"]
         complete = self.resource.is_good(description)
+        pairs = dict(self._pairs(description, output_path)) if complete else {}
         return {
             "transform_job_name": description["TransformJobName"],
             "transform_job_arn": description["TransformJobArn"],
             "status": description["TransformJobStatus"],
             "model_name": description["ModelName"],
             "output_path": output_path,
-            "outputs": sorted(self._outputs(description, output_path)) if complete else [],
+            "outputs": sorted(pairs.values()),
+            **(self._table(description, pairs) if self.predictions and complete else {}),
             **iso_times(
                 description,
                 creation_time="CreationTime",
@@ -166,28 +185,51 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
             "adopted": adopted,
         }
 
-    def _outputs(self, description: dict[str, Any], output_path: str) -> Iterator[str]:
-        """Yield the URIs of the outputs of the job's own inputs; others may share the prefix."""
+    def _check_table(self) -> None:
+        if self.predictions not in (None, "csv", "arrow", "parquet"):
+            raise RequestError(f"predictions must be 'csv', 'arrow' or 'parquet', got {self.predictions!r}.")
+        if (self.key_columns or self.keys) and not self.predictions:
+            raise RequestError("Keys are for a table of predictions: give predictions, such as 'csv'.")
+
+    def _table(self, description: dict[str, Any], pairs: Mapping[str, str]) -> dict[str, Any]:
+        """Write the table of all predictions."""
+        from airflow_ll.hooks.transform_results import Predicted, write_predictions
+
+        predicted = Predicted(
+            inputs=list(pairs),
+            outputs=list(pairs.values()),
+            accept=description["TransformOutput"].get("Accept"),
+            compressed=description["TransformInput"].get("CompressionType") == "Gzip",
+        )
+        folder = description["TransformOutput"]["S3OutputPath"].rstrip("/")
+        uri = f"{folder}/{description['TransformJobName']}.{self.predictions}"
+        columns = [int(one) for one in self.key_columns]
+        rows = write_predictions(self.hook, predicted, uri, key_columns=columns, keys=self.keys)
+        return {"predictions": uri, "num_predictions": rows}
+
+    def _pairs(self, description: dict[str, Any], output_path: str) -> Iterator[tuple[str, str]]:
+        """Yield the URIs of the job's own inputs, in order, and of their outputs; others may share the prefix."""
         bucket = output_path.split("/", 3)[2]
         root = output_path.rstrip("/") + "/"
-        expected = {f"{root}{name}.out" for name in self._input_names(description)}
-        for key in self.hook.keys(root):
-            if f"s3://{bucket}/{key}" in expected:
-                yield f"s3://{bucket}/{key}"
+        there = {f"s3://{bucket}/{key}" for key in self.hook.keys(root)}
+        for uri, name in self._inputs(description):
+            if f"{root}{name}.out" in there:
+                yield uri, f"{root}{name}.out"
 
-    def _input_names(self, description: dict[str, Any]) -> Iterator[str]:
-        """Yield the inputs' keys below what was asked for, which is what outputs are named after."""
+    def _inputs(self, description: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield the inputs' URIs, and their keys below what was asked for, which is what outputs are named after."""
         source = description["TransformInput"]["DataSource"]["S3DataSource"]
         uri = source["S3Uri"]
         if source["S3DataType"] == "ManifestFile":
             from airflow_ll.records import parse_manifest
 
-            yield from parse_manifest(self.hook.read(uri))[1]
+            prefix, names = parse_manifest(self.hook.read(uri))
+            yield from ((f"{prefix}{name}", name) for name in names)
             return
-        prefix = uri.split("/", 3)[3] if uri.count("/") > 2 else ""
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         folder = prefix[: prefix.rfind("/") + 1]
         for key in self.hook.keys(uri):
-            yield key[len(folder) :]
+            yield f"s3://{bucket}/{key}", key[len(folder) :]
 
     def trigger(self, name: str, **settings: Any) -> LinearLearnerTransformTrigger:
         """Return the trigger that waits for the job."""

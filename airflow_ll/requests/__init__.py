@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from airflow_ll.requests.adoption import Action, Existing, IfExists, State, conflict, decide, state_of
     from airflow_ll.requests.analytics import metric_names, metric_statistics
     from airflow_ll.requests.attach import AttachedTrainingJob, attach_training_job
+    from airflow_ll.requests.autoscaling import AutoScaling, scalable_target, scaling_policy
     from airflow_ll.requests.channels import Channel, FileSystemChannel, channel_from_dict
     from airflow_ll.requests.compilation import CompilationJobSpec, compilation_job, target_device
+    from airflow_ll.requests.deployments import DeploymentConfig, deployment_config
     from airflow_ll.requests.endpoints import (
         AsyncInference,
         DataCapture,
@@ -51,12 +53,14 @@ _EXPORTS = {
     "Action": "adoption",
     "AsyncInference": "endpoints",
     "AttachedTrainingJob": "attach",
+    "AutoScaling": "autoscaling",
     "BatchDataCapture": "transforms",
     "CategoricalRange": "tuning",
     "Channel": "channels",
     "CompilationJobSpec": "compilation",
     "ContinuousRange": "tuning",
     "DataCapture": "endpoints",
+    "DeploymentConfig": "deployments",
     "EndpointConfigSpec": "endpoints",
     "EndpointSpec": "endpoints",
     "Existing": "adoption",
@@ -78,6 +82,7 @@ _EXPORTS = {
     "compilation_job": "compilation",
     "conflict": "adoption",
     "decide": "adoption",
+    "deployment_config": "deployments",
     "endpoint": "endpoints",
     "endpoint_config": "endpoints",
     "endpoint_update": "endpoints",
@@ -91,6 +96,8 @@ _EXPORTS = {
     "model_package_group": "registry",
     "range_from_json": "tuning",
     "resource_name": "names",
+    "scalable_target": "autoscaling",
+    "scaling_policy": "autoscaling",
     "state_of": "adoption",
     "target_device": "compilation",
     "training_job": "training",
@@ -103,12 +110,14 @@ __all__ = [
     "Action",
     "AsyncInference",
     "AttachedTrainingJob",
+    "AutoScaling",
     "BatchDataCapture",
     "CategoricalRange",
     "Channel",
     "CompilationJobSpec",
     "ContinuousRange",
     "DataCapture",
+    "DeploymentConfig",
     "EndpointConfigSpec",
     "EndpointSpec",
     "Existing",
@@ -130,6 +139,7 @@ __all__ = [
     "compilation_job",
     "conflict",
     "decide",
+    "deployment_config",
     "endpoint",
     "endpoint_config",
     "endpoint_update",
@@ -143,6 +153,8 @@ __all__ = [
     "model_package_group",
     "range_from_json",
     "resource_name",
+    "scalable_target",
+    "scaling_policy",
     "state_of",
     "target_device",
     "training_job",

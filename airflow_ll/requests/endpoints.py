@@ -153,12 +153,14 @@ class EndpointSpec(Spec):
     """An endpoint.
 
     :param deployment_config: how an update moves the traffic, as the API takes it (DeploymentConfig).
+    :param retain_variant_properties: whether an update keeps the instances and weights that the variants have now.
     """
 
     endpoint_name: str = setting(NAME)
     endpoint_config_name: str = setting(NAME)
     tags: Sequence[Mapping[str, str]] = setting(TAGS, ())
     deployment_config: Mapping[str, Any] | None = setting(VERBATIM, None)
+    retain_variant_properties: bool = setting(FLAG, False)
 
 
 def endpoint_config(spec: EndpointConfigSpec) -> dict[str, Any]:
@@ -175,11 +177,15 @@ def endpoint_config(spec: EndpointConfigSpec) -> dict[str, Any]:
 
 def endpoint(spec: EndpointSpec) -> dict[str, Any]:
     """Return the request of CreateEndpoint."""
-    return endpoint_update(spec) | present(Tags=[dict(tag) for tag in spec.tags])
+    return _endpoint(spec) | present(Tags=[dict(tag) for tag in spec.tags])
 
 
 def endpoint_update(spec: EndpointSpec) -> dict[str, Any]:
     """Return the request of UpdateEndpoint, which takes no tags."""
+    return _endpoint(spec) | present(RetainAllVariantProperties=spec.retain_variant_properties or None)
+
+
+def _endpoint(spec: EndpointSpec) -> dict[str, Any]:
     return present(
         EndpointName=spec.endpoint_name,
         EndpointConfigName=spec.endpoint_config_name,

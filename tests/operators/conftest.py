@@ -87,6 +87,19 @@ def rows(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture
+def model_data(aws: Runtime, location: str, tmp_path: Path) -> str:
+    """The S3 URI of a small model: a regressor that adds three features."""
+    from airflow_ll.artifacts import LinearModel
+    from airflow_ll.hooks import LinearLearnerHook
+
+    model = LinearModel(np.ones((3, 1), np.float32), np.zeros(1, np.float32), "regressor", "squared_loss")
+    model.save(tmp_path / "model.tar.gz")
+    uri = f"{location}/model.tar.gz"
+    LinearLearnerHook().write(uri, (tmp_path / "model.tar.gz").read_bytes())
+    return uri
+
+
 class Ran:
     """A finished DAG run."""
 

@@ -14,6 +14,7 @@ from airflow_ll.requests import (
     CompilationJobSpec,
     ContinuousRange,
     DataCapture,
+    DeploymentConfig,
     EndpointConfigSpec,
     EndpointSpec,
     FileSystemChannel,
@@ -27,6 +28,7 @@ from airflow_ll.requests import (
     TuningJobSpec,
     Variant,
     compilation_job,
+    deployment_config,
     endpoint,
     endpoint_config,
     endpoint_update,
@@ -280,6 +282,10 @@ def with_variant(variant: Variant) -> dict[str, Any]:
     return endpoint_config(EndpointConfigSpec("e", [variant, Variant("m2", "ml.m5.xlarge", variant_name="other")]))
 
 
+def with_deployment(spec: DeploymentConfig) -> dict[str, Any]:
+    return endpoint_update(EndpointSpec("e", "ec", deployment_config=deployment_config(spec)))
+
+
 def with_range(one: Any) -> dict[str, Any]:
     return tuning_job(tuning(ranges={"mini_batch_size" if isinstance(one, IntegerRange) else "wd": one}))
 
@@ -351,6 +357,17 @@ SPECS: dict[str, tuple[str, Callable[[Any], dict[str, Any]], Any]] = {
     "categorical-range": ("CreateHyperParameterTuningJob", with_range, CategoricalRange([0.1, 1.0])),
     "endpoint": ("CreateEndpoint", endpoint, EndpointSpec("e", "ec")),
     "endpoint-full": ("CreateEndpoint", endpoint, EndpointSpec("e", "ec", TAGS, DEPLOYMENT)),
+    "endpoint-update-retained": (
+        "UpdateEndpoint",
+        endpoint_update,
+        EndpointSpec("e", "ec", retain_variant_properties=True),
+    ),
+    "deployment": ("UpdateEndpoint", with_deployment, DeploymentConfig()),
+    "deployment-canary": (
+        "CreateEndpoint",
+        with_deployment,
+        DeploymentConfig("CANARY", 1, "INSTANCE_COUNT", 60, 120, 3600, ["errors"]),
+    ),
     "endpoint-update": ("UpdateEndpoint", endpoint_update, EndpointSpec("e", "ec", tags=TAGS)),
     "endpoint-update-full": ("UpdateEndpoint", endpoint_update, EndpointSpec("e", "ec", deployment_config=DEPLOYMENT)),
     "transform": ("CreateTransformJob", transform_job, transform()),

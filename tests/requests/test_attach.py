@@ -12,6 +12,7 @@ import pytest
 from airflow_ll.exceptions import HyperparameterError, RequestError
 from airflow_ll.requests import TrainingJobSpec, attach_training_job, channel_from_dict, training_job
 from airflow_ll.requests.channels import channel_request
+from airflow_ll.requests.estimator import enable_network_isolation, get_vpc_config, hyperparameters, train_image
 from tests.requests.recorded_cases import CASES
 from tests.requests.specs import IMAGE, ROLE, SPECS, TAGS, full_training
 
@@ -140,3 +141,18 @@ def test_what_a_task_returns_of_an_attached_job_is_json_and_makes_the_same_chann
     assert told["feature_dim"] == attached.spec.hyperparameters.given.get("feature_dim")
     assert told.keys() >= {one.name for one in fields(TrainingJobSpec)} - {"environment"}
     assert "environment" not in told, "its values may be secrets"
+
+
+def test_the_questions_of_the_estimator_are_plain_functions() -> None:
+    spec = full_training()
+    request = training_job(spec)
+
+    assert hyperparameters(spec) == request["HyperParameters"]
+    assert train_image(spec) == request["AlgorithmSpecification"]["TrainingImage"]
+    assert enable_network_isolation(spec) is request["EnableNetworkIsolation"]
+    assert get_vpc_config(spec) == request["VpcConfig"]
+    assert get_vpc_config(spec, {}) is None
+    other = {"Subnets": ["subnet-2"], "SecurityGroupIds": ["sg-2"]}
+    assert get_vpc_config(spec, other) == other
+    with pytest.raises(RequestError, match="must have Subnets and SecurityGroupIds"):
+        get_vpc_config(spec, {"Subnets": ["subnet-2"]})

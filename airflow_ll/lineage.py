@@ -1,0 +1,41 @@
+"""OpenLineage: what a task has read and written, from record set to training, model, endpoint and predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["dataset_name", "operator_lineage"]
+
+
+def operator_lineage(read: Iterable[str], written: Iterable[str], rows: int | None = None) -> Any:
+    """Return the ``OperatorLineage`` of a task; only OpenLineage's listener asks for it, so its provider is there.
+
+    :param read: S3 URIs and ARNs.
+    :param written: S3 URIs and ARNs.
+    :param rows: how many rows were written, when it is known.
+    """
+    from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
+    from airflow.providers.common.compat.openlineage.facet import OutputStatisticsOutputDatasetFacet as Statistics
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    facets = {} if rows is None else {"outputStatistics": Statistics(rowCount=rows)}
+    return OperatorLineage(
+        inputs=[InputDataset(*dataset_name(one)) for one in dict.fromkeys(read)],
+        outputs=[OutputDataset(*dataset_name(one), outputFacets=facets) for one in dict.fromkeys(written)],
+    )
+
+
+def dataset_name(uri: str) -> tuple[str, str]:
+    """Return OpenLineage's namespace and name of an S3 URI or an ARN.
+
+    ``s3://bucket/key`` is ``("s3://bucket", "key")``; ``arn:aws:sagemaker:<region>:<account>:model/<name>`` is
+    ``("arn:aws:sagemaker:<region>:<account>", "model/<name>")``.
+    """
+    if uri.startswith("arn:"):
+        *place, name = uri.split(":", 5)
+        return ":".join(place), name
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return f"s3://{bucket}", key.rstrip("/") or "/"
