@@ -1,4 +1,4 @@
-"""What the events of record set assets say."""
+"""What the events of assets say: record sets, models, endpoints, predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from airflow_ll.hooks.uploading import Upload
 
-__all__ = ["record_set_events"]
+__all__ = ["record_set_events", "resource_events"]
 
 
 def record_set_events(context: Mapping[str, Any], outlets: Iterable[Any], uploads: Sequence[Upload]) -> None:
@@ -30,3 +30,16 @@ def record_set_events(context: Mapping[str, Any], outlets: Iterable[Any], upload
     for asset in outlets:
         if isinstance(asset, Asset):
             context["outlet_events"][asset].extra.update(extra)
+
+
+def resource_events(context: Mapping[str, Any], outlets: Iterable[Any], result: Mapping[str, Any]) -> None:
+    """Put the facts of a task's result in the extra of each asset that the task has as an outlet.
+
+    Names, ARNs, URIs, status and times, and the metrics of a model: what is long stays in XCom.
+    """
+    from airflow.sdk import Asset
+
+    facts = {key: value for key, value in result.items() if isinstance(value, (str, int, float)) or key == "metrics"}
+    for asset in outlets:
+        if isinstance(asset, Asset):
+            context["outlet_events"][asset].extra.update(facts)

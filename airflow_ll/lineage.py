@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-__all__ = ["dataset_name", "operator_lineage"]
+__all__ = ["Lineage", "dataset_name"]
 
 
-def operator_lineage(read: Iterable[str], written: Iterable[str], rows: int | None = None) -> Any:
-    """Return the ``OperatorLineage`` of a task; only OpenLineage's listener asks for it, so its provider is there.
+@dataclass(frozen=True)
+class Lineage:
+    """What a task has read and written.
 
-    :param read: S3 URIs and ARNs.
-    :param written: S3 URIs and ARNs.
+    :param read: S3 URIs and ARNs; None is nothing.
+    :param written: S3 URIs and ARNs; None is nothing.
     :param rows: how many rows were written, when it is known.
     """
-    from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
-    from airflow.providers.common.compat.openlineage.facet import OutputStatisticsOutputDatasetFacet as Statistics
-    from airflow.providers.openlineage.extractors import OperatorLineage
 
-    facets = {} if rows is None else {"outputStatistics": Statistics(rowCount=rows)}
-    return OperatorLineage(
-        inputs=[InputDataset(*dataset_name(one)) for one in dict.fromkeys(read)],
-        outputs=[OutputDataset(*dataset_name(one), outputFacets=facets) for one in dict.fromkeys(written)],
-    )
+    read: Sequence[str | None] = ()
+    written: Sequence[str | None] = ()
+    rows: int | None = None
+
+    def facets(self) -> Any:
+        """Return the ``OperatorLineage``; only OpenLineage's listener asks for it, so its provider is there."""
+        from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
+        from airflow.providers.common.compat.openlineage.facet import OutputStatisticsOutputDatasetFacet as Statistics
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        facets = {} if self.rows is None else {"outputStatistics": Statistics(rowCount=self.rows)}
+        return OperatorLineage(
+            inputs=[InputDataset(*dataset_name(one)) for one in dict.fromkeys(self.read) if one],
+            outputs=[
+                OutputDataset(*dataset_name(one), outputFacets=facets) for one in dict.fromkeys(self.written) if one
+            ],
+        )
 
 
 def dataset_name(uri: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ll.hooks.failures import clear_failures
 from airflow_ll.hooks.resources import TRAINING_JOB
+from airflow_ll.lineage import Lineage
 from airflow_ll.operators.base import LinearLearnerOperator
 from airflow_ll.operators.training import training_result
 
@@ -61,7 +62,8 @@ class LinearLearnerAnalyticsOperator(LinearLearnerOperator):
         }
         if self.output_path or len(rows) > _INLINE_ROWS:
             result["output"] = self._write(rows)
-        return result
+        self.lineage = Lineage(read=[description.get("TrainingJobArn")], written=[result.get("output")], rows=len(rows))
+        return self.tell(context, result)
 
     def _write(self, rows: list[dict[str, Any]]) -> str:
         from airflow_ll.hooks.analytics import as_csv

@@ -9,7 +9,7 @@ from airflow_ll.hooks.ensuring import Ensured
 from airflow_ll.hooks.resources import TRAINING_JOB
 from airflow_ll.links import TrainingJobLink, TrainingJobLogsLink, TrainingJobMetricsLink
 from airflow_ll.operators.base import LinearLearnerJobOperator
-from airflow_ll.operators.training import log_new_lines, training_result
+from airflow_ll.operators.training import log_new_lines, training_lineage, training_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +78,7 @@ class LinearLearnerAttachOperator(LinearLearnerJobOperator):
 
         tags = user_tags(self.hook.tags(TRAINING_JOB.arn(description)))
         attached = attach_training_job(description, tags, self.model_channel_name)
+        self.lineage = training_lineage(description)
         return training_result(description) | attached.to_dict()
 
     def trigger(self, name: str, **settings: Any) -> LinearLearnerTrainingTrigger:

@@ -13,6 +13,7 @@ from airflow_ll.hooks.connected import Connected, task_identity
 from airflow_ll.hooks.failures import clear_failures
 from airflow_ll.hooks.settings import DEFAULT_MAX_RUN
 from airflow_ll.hooks.waiting import DEFAULT_POLL_INTERVAL, outcome, timeout_message, wait_until_ended
+from airflow_ll.lineage import Lineage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -65,6 +66,19 @@ class LinearLearnerOperator(Connected, BaseOperator):
         self.verify = verify
         self.botocore_config = botocore_config
         self.base_job_name = base_job_name
+        self.lineage = Lineage()
+
+    def tell(self, context: Any, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the result, after telling the task's assets about it."""
+        if self.outlets:
+            from airflow_ll.assets import resource_events
+
+            resource_events(context, self.outlets, result)
+        return result
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage's listener asks for when the task has ended."""
+        return self.lineage.facets()
 
     def ensure(
         self,
@@ -202,7 +216,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
     def _follow(self, context: Any, job: Ensured, *, renewed: bool) -> dict[str, Any]:
         self._store_links(context, job.name)
         if not self.wait_for_completion:
-            return self.result(self._describe(job.name), adopted=job.adopted)
+            return self.tell(context, self.result(self._describe(job.name), adopted=job.adopted))
         description = self._describe(job.name)  # what has ended already need not be waited for
         if self.resource.is_running(description):
             timeout = self._timeout(description)
@@ -221,7 +235,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
             return self._follow(context, self.submit(context), renewed=True)
         if self.falls_back(description):
             return self._follow(context, self.submit(context), renewed=renewed)
-        return self.result(outcome(self.resource, name, description), adopted=adopted)
+        return self.tell(context, self.result(outcome(self.resource, name, description), adopted=adopted))
 
     def _was_being_stopped(self, description: dict[str, Any]) -> bool:
         """Whether an earlier attempt's kill reached the job only after this attempt had adopted it."""

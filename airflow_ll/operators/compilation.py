@@ -8,6 +8,7 @@ from airflow_ll.exceptions import RequestError
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.resources import COMPILATION_JOB
 from airflow_ll.hooks.settings import compilation_settings, specify
+from airflow_ll.lineage import Lineage
 from airflow_ll.links import CompilationJobLink
 from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
 
@@ -148,11 +149,13 @@ class LinearLearnerCompileOperator(LinearLearnerJobOperator):
     def result(self, description: dict[str, Any], *, adopted: bool) -> dict[str, Any]:
         """Return what later tasks need to know of the job."""
         output = description["OutputConfig"]
+        compiled = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+        self.lineage = Lineage(read=[description["InputConfig"]["S3Uri"]], written=[compiled])
         return {
             "compilation_job_name": description["CompilationJobName"],
             "compilation_job_arn": description["CompilationJobArn"],
             "status": description["CompilationJobStatus"],
-            "model_data": description.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
+            "model_data": compiled,
             "image_uri": description.get("InferenceImage"),
             "target_device": output.get("TargetDevice"),
             "target_platform": {key.lower(): value for key, value in output.get("TargetPlatform", {}).items()},

@@ -9,6 +9,7 @@ from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import is_not_found
 from airflow_ll.hooks.resources import ENDPOINT, ENDPOINT_CONFIG
 from airflow_ll.hooks.settings import specify
+from airflow_ll.lineage import Lineage
 from airflow_ll.links import EndpointLink
 from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
 from airflow_ll.operators.model import ModelArguments
@@ -241,9 +242,12 @@ class LinearLearnerDeployOperator(LinearLearnerJobOperator, ModelArguments):
             if self.endpoint_name and not self.keep_previous:
                 retired = self._retire(description)
         models = self.facts["model_names"]
+        arn = description["EndpointArn"]
+        here = arn.rpartition(":")[0]  # an endpoint serves models of its own region and account
+        self.lineage = Lineage(read=[f"{here}:model/{name}" for name in models], written=[arn])
         return {
             "endpoint_name": description["EndpointName"],
-            "endpoint_arn": description["EndpointArn"],
+            "endpoint_arn": arn,
             "endpoint_config_name": wanted,
             "model_name": models[0],
             "model_names": models,

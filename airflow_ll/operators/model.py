@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import clear_failures
 from airflow_ll.hooks.resources import MODEL
+from airflow_ll.lineage import Lineage
 from airflow_ll.operators.base import LinearLearnerOperator
 
 if TYPE_CHECKING:
@@ -128,10 +129,12 @@ class LinearLearnerModelOperator(ModelArguments):
     def execute(self, context: Any) -> dict[str, Any]:
         """Ensure the model; return its name."""
         made = self.ensure_model(task_identity(context))
-        return {
+        self.lineage = Lineage(read=[self.model_settings["model_data"]], written=[made.arn])
+        result = {
             "model_name": made.name,
             "model_arn": made.arn,
             "model_data": self.model_settings["model_data"],
             "image_uri": self.model_settings["image_uri"],
             "adopted": made.adopted,
         }
+        return self.tell(context, result)

@@ -9,6 +9,7 @@ from airflow_ll.exceptions import RequestError
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import clear_failures
 from airflow_ll.hooks.settings import specify
+from airflow_ll.lineage import Lineage
 from airflow_ll.operators.base import LinearLearnerOperator
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class LinearLearnerPredictOperator(LinearLearnerOperator):
         )
         predictions = list(as_rows(answers))
         self.log.info("The endpoint %s answered with %d predictions", self.endpoint_name, len(predictions))
-        result = {
+        result: dict[str, Any] = {
             "endpoint_name": self.endpoint_name,
             "num_predictions": len(predictions),
             "predictions": predictions[:_INLINE_PREDICTIONS],
@@ -99,7 +100,18 @@ class LinearLearnerPredictOperator(LinearLearnerOperator):
         }
         if len(predictions) > _INLINE_PREDICTIONS:
             result["output"] = self._write(context, predictions)
-        return result
+        source: Any = self.records["s3_data"] if self.records else self.features
+        uri = source if isinstance(source, str) and source.startswith("s3://") else None
+        self.lineage = Lineage(read=[uri], written=[result.get("output")], rows=len(predictions))
+        return self.tell(context, result)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage's listener asks for; the endpoint is among what was read."""
+        caller = self.hook.client("sts").get_caller_identity()  # not asked for unless somebody listens
+        place = f"arn:{caller['Arn'].split(':')[1]}:sagemaker:{self.hook.region}:{caller['Account']}"
+        read = [*self.lineage.read, f"{place}:endpoint/{self.endpoint_name}"]
+        self.lineage = Lineage(read, self.lineage.written, self.lineage.rows)
+        return super().get_openlineage_facets_on_complete(task_instance)
 
     def _rows(self) -> tuple[Any, Any]:
         if (self.features is None) == (self.records is None):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_ll.assets import record_set_events
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import clear_failures
+from airflow_ll.lineage import Lineage
 from airflow_ll.operators.base import LinearLearnerOperator
 
 if TYPE_CHECKING:
@@ -160,6 +161,12 @@ class RecordSetTask(LinearLearnerOperator):
             return sql_source(self.sql, self.sql_conn_id, self.sql_parameters)
         return data_source(self.hook, self.features, self.file_format)
 
+    def note_uploads(self, uploads: Sequence[Upload]) -> None:
+        """Note for OpenLineage what was read and written."""
+        source = self.features if isinstance(self.features, str) and self.features.startswith("s3://") else None
+        written = [one.record_set.s3_data for one in uploads]
+        self.lineage = Lineage(read=[source], written=written, rows=sum(one.record_set.num_records for one in uploads))
+
     def row_options(self, labels: Any = None, split: Any = None) -> RowOptions:
         """Return what becomes of the rows."""
         from airflow_ll.hooks.conversion import RowOptions, schema_from
@@ -255,6 +262,7 @@ class LinearLearnerRecordSetOperator(RecordSetTask):
         conversion = self.conversion(task_identity(context), source, rows, instance_count=count)
         uploads = convert(self.hook, conversion)
         record_set_events(context, self.outlets, uploads)
+        self.note_uploads(uploads)
         return self.result(uploads)
 
     def result(self, uploads: Sequence[Upload]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ll.assets import record_set_events
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import clear_failures
+from airflow_ll.lineage import Lineage
 from airflow_ll.operators.base import LinearLearnerOperator
 from airflow_ll.operators.record_set import RecordSetTask
 
@@ -97,4 +98,5 @@ class LinearLearnerRecordSetManifestOperator(LinearLearnerOperator):
             self.hook, list(self.shards), channel=self.channel, distribution=self.distribution, settings=settings
         )
         record_set_events(context, self.outlets, [upload])
+        self.lineage = Lineage(written=[upload.record_set.s3_data], rows=upload.record_set.num_records)
         return upload.to_dict()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import clear_failures
 from airflow_ll.hooks.settings import finished_training_job, specify
+from airflow_ll.lineage import Lineage
 from airflow_ll.operators.base import LinearLearnerOperator, iso_times
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ class LinearLearnerRegisterOperator(LinearLearnerOperator):
         spec = specify(ModelPackageSpec, **self._settings(identity))
         since = getattr(context.get("dag_run"), "run_after", None)
         made = ensure_model_package(self.hook, identity, group, spec, since)
-        return {
+        self.lineage = Lineage(read=[spec.model_data, spec.metrics_s3_uri], written=[made.arn])
+        result = {
             "model_package_arn": made.arn,
             "model_package_group_name": self.model_package_group_name,
             "model_package_version": made.description.get("ModelPackageVersion"),
@@ -111,6 +113,7 @@ class LinearLearnerRegisterOperator(LinearLearnerOperator):
             **iso_times(made.description, creation_time="CreationTime"),
             "adopted": made.adopted,
         }
+        return self.tell(context, result)
 
     def _settings(self, identity: TaskIdentity) -> dict[str, Any]:
         from airflow_ll.exceptions import RequestError

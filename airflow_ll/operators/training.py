@@ -9,6 +9,7 @@ from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.failures import is_out_of_capacity
 from airflow_ll.hooks.resources import TRAINING_JOB
 from airflow_ll.hooks.settings import specify
+from airflow_ll.lineage import Lineage
 from airflow_ll.links import TrainingJobLink, TrainingJobLogsLink, TrainingJobMetricsLink
 from airflow_ll.operators.base import iso_times
 from airflow_ll.operators.training_arguments import TrainingArguments
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_ll.requests.names import TaskIdentity
     from airflow_ll.triggers.training import LinearLearnerTrainingTrigger
 
-__all__ = ["LinearLearnerTrainingOperator", "log_new_lines", "training_result"]
+__all__ = ["LinearLearnerTrainingOperator", "log_new_lines", "training_lineage", "training_result"]
 
 
 class LinearLearnerTrainingOperator(TrainingArguments):
@@ -111,6 +112,7 @@ class LinearLearnerTrainingOperator(TrainingArguments):
 
     def result(self, description: dict[str, Any], *, adopted: bool) -> dict[str, Any]:
         """Return what later tasks need to know of the job."""
+        self.lineage = training_lineage(description)
         return training_result(description) | {"adopted": adopted}
 
     def trigger(self, name: str, **settings: Any) -> LinearLearnerTrainingTrigger:
@@ -132,6 +134,13 @@ def log_new_lines(hook: LinearLearnerHook, log: Any, name: str, instance_count: 
     logs = JobLogs(hook, name, instance_count=instance_count)
     task_log = TrainingLog(log, hosts=instance_count > 1)
     return lambda: task_log.write(logs.new_events())
+
+
+def training_lineage(description: Mapping[str, Any]) -> Lineage:
+    """Return what a training job has read from and written to S3."""
+    sources = (one["DataSource"].get("S3DataSource", {}) for one in description.get("InputDataConfig", []))
+    model_data = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    return Lineage([one.get("S3Uri") for one in sources], [model_data])
 
 
 def training_result(description: Mapping[str, Any]) -> dict[str, Any]:

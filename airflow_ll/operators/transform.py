@@ -8,6 +8,7 @@ from airflow_ll.exceptions import RequestError
 from airflow_ll.hooks.connected import task_identity
 from airflow_ll.hooks.resources import TRANSFORM_JOB
 from airflow_ll.hooks.settings import specify
+from airflow_ll.lineage import Lineage
 from airflow_ll.links import TransformJobLink, TransformJobLogsLink
 from airflow_ll.operators.base import LinearLearnerJobOperator, iso_times
 from airflow_ll.operators.model import ModelArguments
@@ -168,6 +169,14 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
         output_path = description["TransformOutput"]["S3OutputPath"]
         complete = self.resource.is_good(description)
         pairs = dict(self._pairs(description, output_path)) if complete else {}
+        table = self._table(description, pairs) if self.predictions and complete else {}
+        source = description["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
+        here = description["TransformJobArn"].rpartition(":")[0]
+        self.lineage = Lineage(
+            read=[source, f"{here}:model/{description['ModelName']}"],
+            written=[output_path, table.get("predictions")],
+            rows=table.get("num_predictions"),
+        )
         return {
             "transform_job_name": description["TransformJobName"],
             "transform_job_arn": description["TransformJobArn"],
@@ -175,7 +184,7 @@ class LinearLearnerTransformOperator(LinearLearnerJobOperator, ModelArguments):
             "model_name": description["ModelName"],
             "output_path": output_path,
             "outputs": sorted(pairs.values()),
-            **(self._table(description, pairs) if self.predictions and complete else {}),
+            **table,
             **iso_times(
                 description,
                 creation_time="CreationTime",

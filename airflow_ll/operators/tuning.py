@@ -11,7 +11,7 @@ from airflow_ll.hooks.resources import TRAINING_JOB, TUNING_JOB
 from airflow_ll.hooks.settings import specify
 from airflow_ll.links import TuningJobLink
 from airflow_ll.operators.base import iso_times
-from airflow_ll.operators.training import training_result
+from airflow_ll.operators.training import training_lineage, training_result
 from airflow_ll.operators.training_arguments import TrainingArguments
 
 if TYPE_CHECKING:
@@ -149,7 +149,10 @@ class LinearLearnerTuningOperator(TrainingArguments):
     def _best(self, best: Mapping[str, Any]) -> dict[str, Any]:
         name = best.get("TrainingJobName")
         description = self.hook.describe(TRAINING_JOB, name) if name else None
-        return training_result(description) if description else {}
+        if description is None:
+            return {}
+        self.lineage = training_lineage(description)
+        return training_result(description)
 
     def trigger(self, name: str, **settings: Any) -> LinearLearnerTuningTrigger:
         """Return the trigger that waits for the job."""
