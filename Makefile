@@ -63,8 +63,8 @@ oldest: .venvs/oldest/.installed ## Import every module on the oldest supported 
 
 clients: .venvs/sdk/.installed .venvs/awscli/.installed ## Set up the SageMaker SDK and the AWS CLI; the tests then run both
 
-compat: clients .venvs/mxnet/.installed ## Run others' clients and MXNet against us, all cases at their own pace
-	@$(BIN)/python -m pytest -n 3 -m "" tests/compat tests/artifacts/test_mxnet.py tests/records/test_sdk_reader.py
+compat: clients .venvs/mxnet/.installed .venvs/openlineage/.installed ## Run others' clients and MXNet against us, all cases at their own pace
+	@$(BIN)/python -m pytest -n 3 -m "" tests/compat tests/artifacts/test_mxnet.py tests/records/test_sdk_reader.py tests/test_lineage.py
 
 bench: .venvs/sdk/.installed .venvs/vw/.installed ## Run the benchmarks and write their result pages
 	@$(BIN)/python -m benchmarks.records
