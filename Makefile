@@ -69,6 +69,7 @@ compat: clients .venvs/mxnet/.installed .venvs/openlineage/.installed ## Run oth
 bench: .venvs/sdk/.installed .venvs/vw/.installed ## Run the benchmarks and write their result pages
 	@$(BIN)/python -m benchmarks.records
 	@$(BIN)/python -m benchmarks.learner_loop
+	@$(BIN)/python -m benchmarks.learner_memory
 	@$(BIN)/python -m benchmarks.fidelity
 	@$(BIN)/python -m benchmarks.quality
 	@$(BIN)/python -m benchmarks.learner
