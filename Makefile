@@ -63,10 +63,16 @@ oldest: .venvs/oldest/.installed ## Import every module on the oldest supported 
 
 clients: .venvs/sdk/.installed .venvs/awscli/.installed ## Set up the SageMaker SDK and the AWS CLI; the tests then run both
 
-compat: clients .venvs/mxnet/.installed .venvs/openlineage/.installed ## Run others' clients and MXNet against us, all cases at their own pace
-	@$(BIN)/python -m pytest -n 3 -m "" tests/compat tests/artifacts/test_mxnet.py tests/records/test_sdk_reader.py tests/test_lineage.py
+# What waits, kills and adopts depends on Airflow's version; the tests of the newest run on the others, too.
+AIRFLOWS := oldest airflow-3.2
+ON_ALL_AIRFLOWS := tests/test_imports.py tests/triggers tests/sensors $(addprefix tests/operators/test_,\
+  deferring.py logs.py adoption_and_killing.py whole_sequence.py)
 
-bench: .venvs/sdk/.installed .venvs/vw/.installed ## Run the benchmarks and write their result pages
+compat: clients .venvs/mxnet/.installed .venvs/openlineage/.installed $(AIRFLOWS:%=.venvs/%/.installed) ## Run others' clients, MXNet and the older Airflows against us
+	@$(BIN)/python -m pytest -n 3 -m "" tests/compat tests/artifacts/test_mxnet.py tests/records/test_sdk_reader.py tests/test_lineage.py
+	@$(foreach name,$(AIRFLOWS),.venvs/$(name)/bin/python -m pytest -n 0 $(ON_ALL_AIRFLOWS) &&) true
+
+bench: .venvs/sdk/.installed .venvs/vw/.installed .venvs/aiobotocore/.installed ## Run the benchmarks and write their result pages
 	@$(BIN)/python -m benchmarks.records
 	@$(BIN)/python -m benchmarks.learner_loop
 	@$(BIN)/python -m benchmarks.learner_memory
@@ -74,6 +80,7 @@ bench: .venvs/sdk/.installed .venvs/vw/.installed ## Run the benchmarks and writ
 	@$(BIN)/python -m benchmarks.quality
 	@$(BIN)/python -m benchmarks.learner
 	@$(BIN)/python -m benchmarks.runtime
+	@$(BIN)/python -m benchmarks.waits
 
 faults: $(STAMP) ## Kill every operator at every call, throttle fifty tasks, and write the page
 	@$(BIN)/python -m benchmarks.faults
@@ -90,6 +97,7 @@ format: $(STAMP) ## Format the code
 
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 LOCK_oldest := --exclude-newer 2026-05-01
+LOCK_airflow-3.2 := --exclude-newer 2026-07-15
 
 lock: $(STAMP) ## Refresh the lock files
 	@$(COMPILE) --universal --extra demo --group dev --output-file requirements.lock pyproject.toml

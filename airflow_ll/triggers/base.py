@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearLearnerTrigger"]
 
-_STATE_SECONDS = 10.0
+_STATE_SECONDS = 30.0
 # Deferred: only the trigger moved, or a newer try waits for the job. Running: a newer try has adopted the job, or will.
 _ALIVE = frozenset({"deferred", "running"})
 

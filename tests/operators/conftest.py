@@ -122,8 +122,12 @@ def run_dag(dag: Any, **settings: Any) -> Ran:
     """Run a DAG to its end in this process."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.serialization.definitions.dag import SerializedDAG
+    from airflow.serialization import serialized_objects
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
+
+    SerializedDAG: Any = getattr(serialized_objects, "SerializedDAG", None)  # Airflow 3.1
+    if SerializedDAG is None or not hasattr(SerializedDAG, "bulk_write_to_db"):
+        from airflow.serialization.definitions.dag import SerializedDAG
 
     manager: Any = DagBundlesManager
     manager().sync_bundles_to_db()
