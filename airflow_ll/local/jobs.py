@@ -84,13 +84,13 @@ class JobPool:
             self._queued.add(arn)
         self._queue.put((arn, run))
 
-    def stop(self, arn: str) -> bool:
+    def stop(self, arn: str, reason: str = "Stopped") -> bool:
         """Ask a job to stop; ``False`` when no worker has it, so that there is nothing to wait for."""
         with self._lock:
             handle = self._running.get(arn)
             self._queued.discard(arn)
         if handle is not None:
-            handle.stop("Stopped")
+            handle.stop(reason)
         return handle is not None
 
     def _work(self) -> None:

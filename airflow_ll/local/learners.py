@@ -32,14 +32,16 @@ def run_learner(
     on_lines: Callable[[list[str]], None],
     limit: Limit,
     plan: Callable[[Child], list[threading.Timer]] | None = None,
+    memory: int | None = None,
 ) -> int:
     """Run ``airflow-ll COMMAND``, whose last argument is its tree, and return its exit code.
 
     :param plan: what else is to happen to the process while it runs.
+    :param memory: the bytes of data that it may hold.
     :raises StopJobError: the job was stopped meanwhile, or its time is over.
     :raises InterruptedError: the runtime is closing; what the process left is no result.
     """
-    child = runtime.processes.start(command, Path(command[-1]))
+    child = runtime.processes.start(command, Path(command[-1]), memory=memory)
     handle.attach(child)
     timers = [threading.Timer(limit.seconds, handle.stop, [limit.reason]), *(plan(child) if plan else [])]
     for timer in timers:

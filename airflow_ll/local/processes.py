@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -83,8 +84,17 @@ class Processes:
             start_new_session=True,
         )
 
-    def start(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None) -> Child:
-        """Start ``airflow-ll ARGUMENTS`` with ``environment`` over ours; its errors go the way of its output."""
+    def start(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        memory: int | None = None,
+    ) -> Child:
+        """Start ``airflow-ll ARGUMENTS`` with ``environment`` over ours; its errors go the way of its output.
+
+        :param memory: the bytes of data that it may hold, on Linux; what asks for more gets a ``MemoryError``.
+        """
         with self._lock:
             if self._closed:
                 raise InterruptedError("the runtime is shutting down")
@@ -98,6 +108,9 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            if memory is not None and hasattr(resource, "prlimit"):
+                with contextlib.suppress(ProcessLookupError):  # it has ended already
+                    resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
             child = Child(process)
             self._children[child.pid] = child
             self._tell(f"+{child.pid}\n")

@@ -5,6 +5,7 @@ A job of n instances is one trainer over the union of the shards, with n log str
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -16,37 +17,28 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ll.artifacts import pack_model
 from airflow_ll.local import s3_data
+from airflow_ll.local.checkpoints import Checkpoints
+from airflow_ll.local.instances import memory_bytes
 from airflow_ll.local.jobs import StopJobError
 from airflow_ll.local.learners import Limit, run_learner
 from airflow_ll.local.metrics import parse_metrics
 from airflow_ll.local.resources import TRAINING_JOB
 from airflow_ll.local.speed import NoCapacityError, hold, provision
+from airflow_ll.local.training_status import end, end_stopped, enter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_ll.local.jobs import JobHandle
     from airflow_ll.local.processes import Child
     from airflow_ll.local.runtime import Runtime
 
-__all__ = ["LOG_GROUP", "end_stopped", "mark_stopping", "recover", "submit"]
+__all__ = ["DEFAULT_SECONDS", "LOG_GROUP", "recover", "submit"]
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+DEFAULT_SECONDS = 86_400
+"""MaxRuntimeInSeconds of a job that does not say."""
 
 _log = logging.getLogger(__name__)
 
-_MESSAGES = {
-    "Starting": "Preparing the instances for training",
-    "Downloading": "Downloading input data",
-    "Training": "Training image download completed. Training in progress.",
-    "Uploading": "Uploading generated training model",
-    "Completed": "Training job completed",
-    "Failed": "Training job failed",
-    "Interrupted": "The managed spot training instances were interrupted",
-    "Stopping": "Stopping the training job",
-    "Stopped": "Training job stopped",
-    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
-}
 _MAX_REASON = 1024
 _FAILURE_PREFIXES = (
     ("Customer Error: ", "ClientError: "),
@@ -63,79 +55,55 @@ class _TrainingFailedError(Exception):
     """The trainer ended badly; the text is the job's FailureReason."""
 
 
-def submit(runtime: Runtime, name: str) -> None:
-    """Queue a training job."""
+def submit(runtime: Runtime, name: str, *, interrupted: bool = False) -> None:
+    """Queue a training job; one that an earlier runtime left in the middle is ``interrupted``."""
     arn = runtime.arn(TRAINING_JOB.key, name)
-    runtime.jobs.submit(arn, lambda handle: _TrainingRun(runtime, name, handle).run())
+    runtime.jobs.submit(arn, lambda handle: _TrainingRun(runtime, name, handle).run(interrupted=interrupted))
+    job = TRAINING_JOB.describe(runtime, {"TrainingJobName": name})
+    wait = job["StoppingCondition"].get("MaxWaitTimeInSeconds")
+    if wait is not None:
+        timer = threading.Timer(max(0.0, job["CreationTime"] + wait - time.time()), _give_up, [runtime, name])
+        timer.daemon = True
+        timer.start()
+
+
+def _give_up(runtime: Runtime, name: str) -> None:
+    """End a job that has waited and run for MaxWaitTimeInSeconds, wherever it is."""
+    if not runtime.jobs.stop(runtime.arn(TRAINING_JOB.key, name), "MaxWaitTimeExceeded"):
+        end_stopped(runtime, name, "MaxWaitTimeExceeded")
 
 
 def recover(runtime: Runtime) -> None:
-    """Settle the jobs that an earlier runtime left: those that had not begun wait again, the others ended."""
-    shutil.rmtree(runtime.data_dir / "jobs", ignore_errors=True)
+    """Settle the jobs that an earlier runtime left.
+
+    Those that had not begun wait again, those that may go on do; the others ended.
+    """
+    going_on = set()
     for job in runtime.store.with_status(TRAINING_JOB.key, "InProgress"):
+        name = job["TrainingJobName"]
         if job["SecondaryStatus"] == "Starting":
-            submit(runtime, job["TrainingJobName"])
-            continue
-        reason = (
-            "InternalServerError: the embedded runtime ended while the job was in its phase "
-            f"{job['SecondaryStatus']}. Please try again with a new job."
-        )
-        _end(runtime, job["TrainingJobName"], "Failed", "Failed", FailureReason=reason)
+            submit(runtime, name)
+        elif "CheckpointConfig" in job or _retries_left(job):
+            going_on.add(name)
+            submit(runtime, name, interrupted=True)
+        else:
+            end(runtime, name, "Failed", "Failed", FailureReason=_runtime_ended(job))
     for job in runtime.store.with_status(TRAINING_JOB.key, "Stopping"):
         end_stopped(runtime, job["TrainingJobName"], "Stopped")
+    for tree in (runtime.data_dir / "jobs").glob("*"):
+        if tree.name not in going_on:
+            shutil.rmtree(tree, ignore_errors=True)
 
 
-def mark_stopping(runtime: Runtime, name: str) -> bool:
-    """Move a job from InProgress to Stopping; ``False`` when it is not InProgress."""
-
-    def change(job: dict[str, Any]) -> bool:
-        if job["TrainingJobStatus"] != "InProgress":
-            return False
-        job["TrainingJobStatus"] = "Stopping"
-        _advance(job, "Stopping", time.time())
-        return True
-
-    return _update(runtime, name, change)
-
-
-def end_stopped(runtime: Runtime, name: str, secondary: str, **members: Any) -> None:
-    """End a job as Stopped; ``secondary`` says why."""
-    _end(runtime, name, "Stopped", secondary, **members)
-
-
-def _update(runtime: Runtime, name: str, change: Callable[[dict[str, Any]], bool]) -> bool:
-    return runtime.store.update(TRAINING_JOB.key, name, TRAINING_JOB.status_member, change) is not None
-
-
-def _advance(job: dict[str, Any], secondary: str, now: float) -> None:
-    """Close the current transition and open the next."""
-    job["SecondaryStatus"] = secondary
-    job["SecondaryStatusTransitions"][-1]["EndTime"] = now
-    job["SecondaryStatusTransitions"].append(
-        {"Status": secondary, "StartTime": now, "StatusMessage": _MESSAGES[secondary]}
+def _runtime_ended(job: dict[str, Any]) -> str:
+    return (
+        "InternalServerError: the embedded runtime ended while the job was in its phase "
+        f"{job['SecondaryStatus']}. Please try again with a new job."
     )
 
 
-def _end(runtime: Runtime, name: str, status: str, secondary: str, **members: Any) -> None:
-    latest = {metric: (value, at) for metric, value, at in runtime.store.metrics(name)}
-
-    def change(job: dict[str, Any]) -> bool:
-        if job["TrainingJobStatus"] not in ("InProgress", "Stopping"):
-            return False
-        now = time.time()
-        _advance(job, secondary, now)
-        job["SecondaryStatusTransitions"][-1]["EndTime"] = now
-        seconds = int(now - job.setdefault("TrainingStartTime", now))
-        job |= {"TrainingJobStatus": status, "TrainingEndTime": now, "TrainingTimeInSeconds": seconds}
-        job |= {"BillableTimeInSeconds": max(1, seconds), **members}
-        job["FinalMetricDataList"] = [
-            {"MetricName": metric, "Value": value, "Timestamp": at} for metric, (value, at) in sorted(latest.items())
-        ]
-        return True
-
-    ended = runtime.store.update(TRAINING_JOB.key, name, TRAINING_JOB.status_member, change)
-    if ended is not None:
-        runtime.tuning.training_ended(ended)
+def _retries_left(job: dict[str, Any]) -> int:
+    return int(job.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)) - int(job.get("_Retries", 0))
 
 
 class _TrainingRun:
@@ -147,15 +115,20 @@ class _TrainingRun:
         self._root = runtime.data_dir / "jobs" / name
         self._kept: dict[str, Any] = {}
         self._last_line = ""
-        self._started = 0.0
+        self._started = float(self._job.get("TrainingStartTime") or 0)
+        self._trained = 0.0
         self._interrupted = False
-        epoch = int(time.time() * 1000)
-        count = self._job["ResourceConfig"]["InstanceCount"]
-        self._streams = [f"{name}/algo-{number}-{epoch}" for number in range(1, count + 1)]
+        config = self._job.get("CheckpointConfig")
+        self._checkpoints = Checkpoints(runtime, config, self._root) if config else None
+        self._epoch = int(self._job.get("_LogEpoch") or time.time() * 1000)
+        self._instances = int(self._job["ResourceConfig"]["InstanceCount"])
+        self._streams = [f"{name}/algo-{number}-{self._epoch}" for number in range(1, self._instances + 1)]
 
-    def run(self) -> None:
+    def run(self, *, interrupted: bool = False) -> None:
         """Run the job; whatever happens, it ends in a final state (unless the runtime itself is closing)."""
         try:
+            if interrupted:
+                self._go_on()
             self._phases()
         except StopJobError:
             end_stopped(self._runtime, self._name, self._handle.reason or "Stopped", **self._kept)
@@ -169,14 +142,29 @@ class _TrainingRun:
             _log.exception("training job %s", self._name)
             self._fail(f"InternalServerError: {error}")
         finally:
-            shutil.rmtree(self._root, ignore_errors=True)
+            if self._checkpoints is None or not self._runtime.closing.is_set():
+                shutil.rmtree(self._root, ignore_errors=True)
         if not self._runtime.closing.is_set():
             self._runtime.cloudwatch.job_ended()
+
+    def _go_on(self) -> None:
+        """Begin again after a runtime that ended: from checkpoints, or because the job's RetryStrategy wants it."""
+        self._handle.check()
+        has_checkpoints = False
+        if self._checkpoints is not None:
+            self._checkpoints.upload()  # what the earlier runtime did not come to upload
+            has_checkpoints = self._checkpoints.exist()
+        if not has_checkpoints and not _retries_left(self._job):
+            raise _TrainingFailedError(_runtime_ended(self._job))
+        spot = has_checkpoints and self._job["EnableManagedSpotTraining"]
+        retries = int(self._job.get("_Retries", 0)) + (0 if has_checkpoints else 1)
+        self._enter("Interrupted" if spot else "Restarting", _Retries=retries)
+        self._enter("Starting")
 
     def _phases(self) -> None:
         provision(self._runtime, self._handle, TRAINING_JOB.key, self._name)
         self._started = self._started or time.time()
-        self._enter("Downloading", TrainingStartTime=self._started)
+        self._enter("Downloading", TrainingStartTime=self._started, _LogEpoch=self._epoch)
         self._download()
         self._enter("Training")
         try:
@@ -193,24 +181,17 @@ class _TrainingRun:
         self._enter("Uploading")
         members = self._upload()
         self._handle.check()
-        _end(self._runtime, self._name, "Completed", "Completed", **members)
+        end(self._runtime, self._name, "Completed", "Completed", **members)
 
     def _enter(self, secondary: str, **members: Any) -> None:
-        def change(job: dict[str, Any]) -> bool:
-            if job["TrainingJobStatus"] != "InProgress":
-                return False
-            job |= members
-            _advance(job, secondary, time.time())
-            return True
-
         self._handle.check()
-        if not _update(self._runtime, self._name, change):
+        if not enter(self._runtime, self._name, secondary, **members):
             raise StopJobError
         hold(self._runtime, self._handle, TRAINING_JOB.key, self._name, secondary)
 
     def _fail(self, reason: str) -> None:
         if not self._runtime.closing.is_set():
-            _end(self._runtime, self._name, "Failed", "Failed", FailureReason=reason[:_MAX_REASON])
+            end(self._runtime, self._name, "Failed", "Failed", FailureReason=reason[:_MAX_REASON])
 
     def _download(self) -> None:
         """Lay out the container's tree."""
@@ -232,6 +213,8 @@ class _TrainingRun:
                 "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
                 "RecordWrapperType": "None",
             }
+        if self._checkpoints is not None:
+            self._checkpoints.download()
         self._write_config("inputdataconfig", channels)
         self._write_config("hyperparameters", self._job.get("HyperParameters", {}))
         hosts = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
@@ -245,15 +228,20 @@ class _TrainingRun:
         for number, stream in enumerate(self._streams[1:], 2):
             note = f"One process trains for all instances here: see the stream of algo-1 for the log of algo-{number}."
             self._runtime.logs.write(LOG_GROUP, stream, [note])
-        limit = self._job["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
-        code = run_learner(
-            self._runtime,
-            self._handle,
-            ["train", "--root", str(self._root)],
-            self._log,
-            Limit(limit, "MaxRuntimeExceeded"),
-            self._interruptions,
-        )
+        seconds = self._job["StoppingCondition"].get("MaxRuntimeInSeconds", DEFAULT_SECONDS)
+        memory = memory_bytes(self._job["ResourceConfig"]["InstanceType"])
+        started = time.monotonic()
+        with self._checkpoints or contextlib.nullcontext():
+            code = run_learner(
+                self._runtime,
+                self._handle,
+                ["train", "--root", str(self._root)],
+                self._log,
+                Limit(max(0.0, seconds - self._trained), "MaxRuntimeExceeded"),
+                self._interruptions,
+                memory * self._instances if memory else None,
+            )
+        self._trained += time.monotonic() - started
         if self._interrupted and code:
             self._interrupted = False
             raise _SpotInterruptedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local import s3_data, training
+from airflow_ll.local import s3_data, training, training_status
 from airflow_ll.local.errors import ValidationError, unsupported
 from airflow_ll.local.metrics import METRIC_DEFINITIONS
 from airflow_ll.local.resources import TRAINING_JOB
@@ -75,11 +75,11 @@ def stop(runtime: Runtime, request: dict[str, Any]) -> None:
     """Answer StopTrainingJob: the job leaves InProgress at once."""
     name = request["TrainingJobName"]
     job = TRAINING_JOB.describe(runtime, request)
-    if not training.mark_stopping(runtime, name):
+    if not training_status.mark_stopping(runtime, name):
         status = TRAINING_JOB.describe(runtime, request)["TrainingJobStatus"]
         raise ValidationError(f"The request was rejected because the training job is in status {status}.")
     if not runtime.jobs.stop(job["TrainingJobArn"]):
-        training.end_stopped(runtime, name, "Stopped")
+        training_status.end_stopped(runtime, name, "Stopped")
 
 
 def _faults(request: dict[str, Any], path: str) -> Iterator[str]:
@@ -105,6 +105,7 @@ def _check_supported(request: dict[str, Any]) -> None:
     for group, member in _UNSUPPORTED:
         if member in request[group]:
             raise unsupported(f"{group}.{member}")
+    _check_waiting(request)
     algorithm = request["AlgorithmSpecification"]
     s3_data.check_image(algorithm["TrainingImage"])
     if algorithm.get("MetricDefinitions"):
@@ -130,3 +131,18 @@ def _check_channel_names(names: list[str]) -> None:
             )
         if not name.strip("."):
             raise ValidationError(f"{name} is no name of a channel: it would be another folder than its own.")
+
+
+def _check_waiting(request: dict[str, Any]) -> None:
+    """Refuse a time to wait for spot instances that the service refuses."""
+    stopping = request["StoppingCondition"]
+    wait, runtime = stopping.get("MaxWaitTimeInSeconds"), stopping.get("MaxRuntimeInSeconds", training.DEFAULT_SECONDS)
+    spot = request.get("EnableManagedSpotTraining", False)
+    if wait is not None and not spot:
+        raise ValidationError(
+            "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
+        )
+    if spot and (wait is None or wait < runtime):
+        raise ValidationError(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+        )
