@@ -101,13 +101,13 @@ def faults(data_runtime: Runtime) -> Iterator[Callable[[str], None]]:
 
 
 def test_a_spot_job_goes_on_where_it_was_interrupted(data_runtime: Runtime, faults: Callable[[str], None]) -> None:
-    faults("spot-interruption resource=reclaimed times=1 seconds=5")
-    request = checkpointed_request("reclaimed", 800, EnableManagedSpotTraining=True, StoppingCondition=STOPPING)
+    faults("spot-interruption resource=reclaimed times=5 seconds=5")  # a slow machine has no checkpoint by the first
+    request = checkpointed_request("reclaimed", 100_000, EnableManagedSpotTraining=True, StoppingCondition=STOPPING)
     data_runtime.client("sagemaker").create_training_job(**request)
 
     job = wait_for(
         lambda: data_runtime.client("sagemaker").describe_training_job(TrainingJobName="reclaimed"),
-        lambda job: phases(job).count("Training") == 2 or "TrainingEndTime" in job,
+        lambda job: phases(job).count("Training") >= 2 or "TrainingEndTime" in job,
         180,
     )
     assert phases(job)[:7] == [

@@ -63,7 +63,7 @@ def tuning_request(name: str, *, definition: dict[str, Any] | None = None, **con
     }
 
 
-def tuning_ended(runtime: Runtime, name: str, seconds: float = 240) -> dict[str, Any]:
+def tuning_ended(runtime: Runtime, name: str, seconds: float = 600) -> dict[str, Any]:
     """Wait for the end of a tuning job and return its description."""
     sagemaker = runtime.client("sagemaker")
     description: dict[str, Any] = wait_for(
