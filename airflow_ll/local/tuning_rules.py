@@ -1,7 +1,7 @@
 """What CreateHyperParameterTuningJob refuses beyond the service model.
 
-The texts about objectives, combinations and metrics are AWS's, known from public reports; where none is known the
-sentence says what is wrong and what is allowed.
+The texts about objectives are worded after AWS's, but no public report of them is known; where none is even remembered
+the sentence says what is wrong and what is allowed.
 """
 
 from __future__ import annotations
