@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
+TIMEOUT = 800  # a project of its own starts from nothing, next to whatever else the machine does
+
+pytestmark = pytest.mark.timeout(TIMEOUT + 60)
 
 
 def run_pytest(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +32,7 @@ def run_pytest(project: Path, *arguments: str, **environment: str) -> subprocess
         env=clean | environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=TIMEOUT,
         check=False,
     )
 
