@@ -56,7 +56,7 @@ class Survey:
         :param tell: called with a name and what was seen.
         :raises Exception: transient failures of AWS; what was not looked at then is looked at next time.
         """
-        waiting = set(names)
+        begun, waiting = time.monotonic(), set(names)
         self._lists = self._describes = 0
         self._known &= waiting
         self._doubtful = {name: None for name in self._doubtful if name in waiting}
@@ -68,7 +68,8 @@ class Survey:
             self._doubtful = dict.fromkeys(waiting)
         for name in list(islice(self._doubtful, _DESCRIBES)):
             self._describe(name, tell)
-        return max(self._lists * _LIST_PACE, self._describes * _DESCRIBE_PACE)
+        pace = max(self._lists * _LIST_PACE, self._describes * _DESCRIBE_PACE)
+        return max(0.0, pace - (time.monotonic() - begun))
 
     @property
     def unfinished(self) -> bool:
