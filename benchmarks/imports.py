@@ -14,7 +14,7 @@ from pathlib import Path
 __all__ = ["main"]
 
 RESULTS = Path(__file__).parent / "results" / "imports.md"
-RUNS = 5
+RUNS = 3
 
 BASE = "import airflow.sdk, airflow.providers.common.compat.sdk"
 PROGRAMS = {
