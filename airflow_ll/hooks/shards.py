@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.records import encode_records, shard_bounds, shard_name
+from airflow_ll.records import shard_bounds, shard_name, write_records
 from airflow_ll.records.framing import iter_blocks
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SHARD_SIZE", "Cut", "CutByRows", "CutBySize", "Shard", "ShardWriter", "recut"]
 
 DEFAULT_SHARD_SIZE = 64 << 20
-_PIECE_BYTES = 4 << 20  # encoded at once: beyond the cache nothing is gained
+_PIECE_BYTES = 16 << 20  # encoded between two looks at what is full
 _LARGEST_SHARD = 5 << 40  # of one S3 object
 _MANY = 100_000  # shards: more than anybody has, for names of one width
 _ROW_OVERHEAD = 32  # bytes around the numbers of one record
@@ -129,9 +129,11 @@ class ShardWriter:
         step = max(1, _PIECE_BYTES // (4 * numbers + _ROW_OVERHEAD))
         for first in range(0, rows, step):
             part = slice(first, first + step)
-            yield from self.write_encoded(encode_records(features[part], None if labels is None else labels[part]))
+            cutting = _Cutting(self)
+            write_records(cutting, features[part], None if labels is None else labels[part])  # type: ignore[arg-type]
+            yield from cutting.full
 
-    def write_encoded(self, data: bytes | IO[bytes]) -> Iterator[Shard]:
+    def write_encoded(self, data: bytes | memoryview | IO[bytes]) -> Iterator[Shard]:
         """Cut records that are encoded already; yield the shards that they filled."""
         for block in iter_blocks(data, _PIECE_BYTES):
             first = 0
@@ -170,6 +172,18 @@ class ShardWriter:
         self._index += 1
         shard.body.seek(0)
         return shard
+
+
+class _Cutting:
+    """A stream that cuts the chunks of whole records written to it."""
+
+    def __init__(self, writer: ShardWriter) -> None:
+        self.full: list[Shard] = []
+        self._writer = writer
+
+    def write(self, chunk: memoryview) -> None:
+        """Take all of ``chunk``."""
+        self.full += self._writer.write_encoded(chunk)
 
 
 def recut(writer: ShardWriter, shards: int) -> tuple[ShardWriter, Iterator[Shard]]:

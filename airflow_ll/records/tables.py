@@ -80,6 +80,8 @@ class Table:
         DataError
             There is no such column.
         """
+        if self.columns is not None and isinstance(reference, str) and reference in self.columns:
+            return reference
         names = self.names
         if isinstance(reference, int) and not isinstance(reference, bool) and -len(names) <= reference < len(names):
             return names[reference]
