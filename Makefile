@@ -14,7 +14,7 @@ UV_VERSION := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo up test check compose oldest clients compat bench faults soak format lock proto clean
+.PHONY: help demo up test check compose oldest clients compat bench faults soak stress format lock proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,8 @@ compat: clients .venvs/mxnet/.installed .venvs/openlineage/.installed $(AIRFLOWS
 
 bench: .venvs/sdk/.installed .venvs/vw/.installed .venvs/aiobotocore/.installed ## Run the benchmarks and write their result pages
 	@$(BIN)/python -m benchmarks.records
+	@$(BIN)/python -m benchmarks.streaming
+	@$(BIN)/python -m benchmarks.durability
 	@$(BIN)/python -m benchmarks.learner_loop
 	@$(BIN)/python -m benchmarks.learner_memory
 	@$(BIN)/python -m benchmarks.fidelity
@@ -91,6 +93,12 @@ SOAK ?= --page benchmarks/results/soak.md
 
 soak: $(STAMP) ## Load the runtime for ten minutes, kill it twenty times, and write the results page
 	@$(BIN)/python -m benchmarks.soak $(SOAK)
+
+# What takes too long for a test; the fuzz has another seed each time.
+stress: $(STAMP) ## Fuzz the decoder for a minute, stream 1 GB, kill S3 three times while it is written to
+	@RECORDS_FUZZ_SECONDS=60 RECORDS_FUZZ_SEED=$$RANDOM $(BIN)/python -m pytest -n 0 tests/records/test_decoder.py -k mutated
+	@$(BIN)/python -m benchmarks.streaming --gigabytes 1 --output -
+	@$(BIN)/python -m benchmarks.durability --kills 3 --output -
 
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .

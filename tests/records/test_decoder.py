@@ -6,6 +6,7 @@ import io
 import os
 import random
 import re
+import struct
 import time
 import tracemalloc
 from typing import IO, Any, cast
@@ -25,6 +26,7 @@ from airflow_ll.records.record_pb2 import Record  # type: ignore[attr-defined]
 from airflow_ll.records.wire import NAME, field, frame, packed
 
 FUZZ_SECONDS = float(os.environ.get("RECORDS_FUZZ_SECONDS", "2"))
+FUZZ_SEED = int(os.environ.get("RECORDS_FUZZ_SEED", "20"))
 
 
 def record(values: Any = (), label: Any = (), *, kind: str = "float32_tensor", **tensor: Any) -> Any:
@@ -192,8 +194,11 @@ def consistent(data: bytes) -> None:
     except RecordFormatError as error:
         with pytest.raises(RecordFormatError, match=rf"^{re.escape(str(error))}$"):
             read_records(data)
+        with pytest.raises(RecordFormatError):
+            list(iter_records(io.BytesIO(data), 2))
         return
     batch = read_records(data)
+    assert sum(map(len, iter_records(io.BytesIO(data), 2))) == len(batch)
     assert len(batch) == len(expected)
     features = expected.features.matrix()
     assert sp.issparse(batch.features) == sp.issparse(features)
@@ -209,28 +214,49 @@ def test_random_bytes_in_a_frame_never_crash(data: bytes) -> None:
     consistent(data)
 
 
+LYING_WORDS = [0, 1, 3, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**29 - 1, 2**29, 2**20]
+INTERESTING_BYTES = [0, 1, 0x7F, 0x80, 0xFF, 10, 18, 26]
+
+
+def mutated(data: bytearray, rng: random.Random) -> bytes:
+    """Return ``data`` with a few bytes changed; perhaps a lying length, something cut out, repeated, or cut off."""
+    for _ in range(rng.randint(1, 4)):
+        data[rng.randrange(len(data))] = rng.choice(INTERESTING_BYTES) if rng.random() < 0.5 else rng.randrange(256)
+    if rng.random() < 0.2:
+        struct.pack_into("<I", data, 4 * rng.randrange(len(data) // 4), rng.choice(LYING_WORDS))
+    begin = rng.randrange(len(data))
+    end = begin + rng.randint(1, 12)
+    action = rng.random()
+    if action < 0.15:
+        del data[begin:end]
+    elif action < 0.25:
+        data[begin:begin] = data[begin:end]
+    elif action < 0.3:
+        del data[begin:]
+    return bytes(data)
+
+
 def test_mutated_records_never_crash_hang_or_allocate() -> None:
-    rng = random.Random(20)
+    rng = random.Random(FUZZ_SEED)
     seeds = [
         DENSE,
         SPARSE,
         encode_records(np.array([[1, -2, 300]]), np.array([4]), dtype="preserve"),
+        encode_records(np.array([[1.5, 2], [3, 4]]), np.array([[1, 2], [3, 4]]), dtype="preserve"),
+        encode_records(sp.csr_array(np.diag([1, 0, 300, 2**20])), dtype="preserve"),
         framed(record([1, 2], [1], keys=[0, 4], shape=[5])),
     ]
-    interesting = [0, 1, 0x7F, 0x80, 0xFF, 10, 18, 26]
     deadline = time.monotonic() + FUZZ_SECONDS
     tracemalloc.start()
     try:
         rounds = 0
         while time.monotonic() < deadline:
-            data = bytearray(rng.choice(seeds))
-            for _ in range(rng.randint(1, 4)):
-                at = rng.randrange(len(data))
-                data[at] = rng.choice(interesting) if rng.random() < 0.5 else rng.randrange(256)
-            if rng.random() < 0.2:
-                begin = rng.randrange(len(data))
-                del data[begin : begin + rng.randint(1, 12)]
-            consistent(bytes(data))
+            data = mutated(bytearray(rng.choice(seeds) * rng.randint(1, 3)), rng)
+            try:
+                consistent(data)
+            except BaseException:
+                print(f"found with the seed {FUZZ_SEED}: {data.hex()}")
+                raise
             rounds += 1
         _, peak = tracemalloc.get_traced_memory()
     finally:
