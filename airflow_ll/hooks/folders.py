@@ -51,7 +51,7 @@ class Uploads:
     def shard(self, key: str, shard: Shard) -> None:
         """Upload a shard in the background, unless its very bytes are there."""
         if self.present.get(key) == shard.size and self.storage.digest(key, shard.size) == shard.digest:
-            shard.body.close()
+            shard.discard()
             return
         self.invalidate()
         while len(self._pending) >= _SHARDS_IN_FLIGHT:
@@ -91,7 +91,7 @@ class Uploads:
             future.cancel()
         self.storage.close()
         for shard, _ in self._pending:
-            shard.body.close()
+            shard.discard()
         self._pending.clear()
 
     def _wait_for_one(self) -> None:
@@ -99,7 +99,7 @@ class Uploads:
         try:
             future.result()
         finally:
-            shard.body.close()
+            shard.discard()
 
 
 @dataclass

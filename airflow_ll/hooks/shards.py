@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_ll.records.framing import Block
 
-__all__ = ["DEFAULT_SHARD_SIZE", "Cut", "CutByRows", "CutBySize", "Shard", "ShardWriter", "recut"]
+__all__ = ["DEFAULT_SHARD_SIZE", "Bodies", "Cut", "CutByRows", "CutBySize", "Shard", "ShardWriter", "recut"]
 
 DEFAULT_SHARD_SIZE = 64 << 20
 _PIECE_BYTES = 16 << 20  # encoded between two looks at what is full
@@ -27,11 +28,43 @@ _MANY = 100_000  # shards: more than anybody has, for names of one width
 _ROW_OVERHEAD = 32  # bytes around the numbers of one record
 
 
+class Bodies:
+    """Where shards are kept until they are uploaded: in memory up to a limit, on the local disk beyond it.
+
+    Memory is used again for the next shard: to get new memory takes longer than to fill it.
+
+    :param in_memory: bytes of a shard that are kept in memory; the whole of it goes to a file when it has more.
+    """
+
+    def __init__(self, in_memory: int) -> None:
+        self.in_memory = in_memory
+        self._free: list[IO[bytes]] = []
+
+    def take(self) -> IO[bytes]:
+        """Return a body at whose beginning to write; there may be bytes of another shard behind."""
+        return self._free.pop() if self._free else tempfile.SpooledTemporaryFile(max_size=self.in_memory)
+
+    def give_back(self, body: IO[bytes]) -> None:
+        """Take the body of a shard that is not needed any more."""
+        size = body.seek(0, io.SEEK_END)
+        if size > self.in_memory:
+            body.close()
+        else:
+            body.seek(0)
+            self._free.append(body)
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        while self._free:
+            self._free.pop().close()
+
+
 @dataclass
 class Shard:
-    """Encoded rows with their SHA-256; the body is in memory up to a limit, on the local disk beyond it."""
+    """Encoded rows with their SHA-256."""
 
     name: str
+    bodies: Bodies
     body: IO[bytes]
     rows: int = 0
     size: int = 0
@@ -48,6 +81,15 @@ class Shard:
     def digest(self) -> str:
         """The SHA-256 of the body, in hexadecimal."""
         return str(self._hash.hexdigest())
+
+    def end(self) -> None:
+        """Cut off what is behind the last record, and go to the first."""
+        self.body.truncate()
+        self.body.seek(0)
+
+    def discard(self) -> None:
+        """Give the body back."""
+        self.bodies.give_back(self.body)
 
     def facts(self) -> dict[str, Any]:
         """Return what is kept about the shard, flat JSON."""
@@ -113,11 +155,11 @@ class ShardWriter:
     """Encode rows and cut them.
 
     :param cut: where shards end.
-    :param in_memory: bytes of a shard that are kept in memory; the rest goes to a file.
+    :param bodies: where shards are kept.
     """
 
-    def __init__(self, cut: Cut, in_memory: int = DEFAULT_SHARD_SIZE) -> None:
-        self.cut, self.in_memory = cut, in_memory
+    def __init__(self, cut: Cut, bodies: Bodies) -> None:
+        self.cut, self.bodies = cut, bodies
         self.rows = 0
         self._index = 0
         self._shard: Shard | None = None
@@ -156,21 +198,19 @@ class ShardWriter:
     def discard(self) -> None:
         """Drop the shard that is open."""
         if self._shard is not None:
-            self._shard.body.close()
+            self._shard.discard()
             self._shard = None
 
     def _open(self) -> Shard:
         if self._shard is None:
-            # closed by whoever takes the shard
-            body = tempfile.SpooledTemporaryFile(max_size=self.in_memory)  # noqa: SIM115
-            self._shard = Shard(self.cut.name(self._index), body)
+            self._shard = Shard(self.cut.name(self._index), self.bodies, self.bodies.take())
         return self._shard
 
     def _close(self) -> Shard:
         shard = self._open()
         self._shard = None
         self._index += 1
-        shard.body.seek(0)
+        shard.end()
         return shard
 
 
@@ -191,12 +231,12 @@ def recut(writer: ShardWriter, shards: int) -> tuple[ShardWriter, Iterator[Shard
 
     :raises DataError: there are fewer rows than shards.
     """
-    again = ShardWriter(CutByRows(writer.rows, shards), writer.in_memory)
+    again = ShardWriter(CutByRows(writer.rows, shards), writer.bodies)
 
     def cut() -> Iterator[Shard]:
         for whole in writer.finish():
-            with whole.body as body:
-                yield from again.write_encoded(body)
+            yield from again.write_encoded(whole.body)
+            whole.discard()
         yield from again.finish()
 
     return again, cut()

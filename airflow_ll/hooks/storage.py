@@ -128,10 +128,10 @@ class Storage:
     def start_upload(self, key: str, body: IO[bytes], digest: str) -> Any:
         """Start to upload ``body`` in the background and return the future; its ``result()`` raises what went wrong.
 
-        The body must stay open until then.
+        The body is read until then; it stays open.
         """
         arguments = {**self.settings.of_writes, "Metadata": {"sha256": digest}}
-        return self._transfers.upload(body, self.bucket, self.prefix + key, extra_args=arguments)
+        return self._transfers.upload(_Lent(body), self.bucket, self.prefix + key, extra_args=arguments)
 
     @cached_property
     def _transfers(self) -> Any:
@@ -178,6 +178,16 @@ class Storage:
             self.s3.abort_multipart_upload(
                 Bucket=self.bucket, Key=one["Key"], UploadId=one["UploadId"], **self.settings.of_every_call
             )
+
+
+class _Lent:
+    """A body for s3transfer, which closes what it is given."""
+
+    def __init__(self, body: IO[bytes]) -> None:
+        self.read, self.seek, self.tell, self.seekable = body.read, body.seek, body.tell, body.seekable
+
+    def close(self) -> None:
+        """Leave it open."""
 
 
 def _chunks(keys: list[str], size: int) -> Iterator[list[str]]:

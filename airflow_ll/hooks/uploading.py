@@ -15,7 +15,7 @@ from airflow_ll.exceptions import DataError
 from airflow_ll.hooks.failures import is_transient
 from airflow_ll.hooks.folders import FACTS_NAME, Folder, Uploads, has_shards, total_digest
 from airflow_ll.hooks.progress import Progress
-from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE, Cut, CutByRows, CutBySize, ShardWriter, recut
+from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE, Bodies, Cut, CutByRows, CutBySize, ShardWriter, recut
 from airflow_ll.hooks.storage import ObjectSettings, Storage
 from airflow_ll.records import RecordSet
 from airflow_ll.records.record_sets import MANIFEST_NAME
@@ -149,6 +149,7 @@ class Attempt:
         self.ours = [key for key in self.present if self.is_ours(key)]
         manifests = [key for key in self.present if self.may_name_ours(key)]
         self.uploads = Uploads(self.storage, self.present, manifests)
+        self._bodies = Bodies(_IN_MEMORY // 3 if target.split else _IN_MEMORY)
         self._channels: dict[str, _Channel] = {}
         self._progress = Progress(hook.log, target.total_rows)
 
@@ -223,6 +224,8 @@ class Attempt:
         except BaseException as error:
             self._abandon(error)
             raise
+        finally:
+            self._bodies.close()
         self.storage.close()
         self._progress.end(sum(one.size for one in uploads))
         return uploads
@@ -262,7 +265,7 @@ class Attempt:
             channel.folder.add(shard)
 
     def _open(self, batch: Rows) -> _Channel:
-        writer = ShardWriter(self.target.cut(), _IN_MEMORY if not self.target.split else _IN_MEMORY // 3)
+        writer = ShardWriter(self.target.cut(), self._bodies)
         opened = _Channel(self.folder(batch.channel), writer, batch.features.shape[1], batch.labels is not None)
         return self._channels.setdefault(batch.channel, opened)
 

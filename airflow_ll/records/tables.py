@@ -108,10 +108,11 @@ class Table:
         """
         if self.columns is None:
             return self.matrix if names is None else self.matrix[:, [int(self.name(name)) for name in names]]
-        chosen = self.names if names is None else names
+        chosen = self.names if names is None else [self.name(name) for name in names]
         values = np.empty((len(self), len(chosen)), np.float32)
-        for index, name in enumerate(chosen):
-            fill_numbers(values[:, index], self.column(name), name)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for index, name in enumerate(chosen):
+                np.copyto(values[:, index], numbers(self.columns[name], name), casting="unsafe")
         return values
 
 
