@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.records import shard_bounds, shard_name, write_records
+from airflow_ll.records import shard_bounds, shard_name
+from airflow_ll.records.encoder import record_chunks
 from airflow_ll.records.framing import iter_blocks
 
 if TYPE_CHECKING:
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SHARD_SIZE", "Bodies", "Cut", "CutByRows", "CutBySize", "Shard", "ShardWriter", "recut"]
 
 DEFAULT_SHARD_SIZE = 64 << 20
-_PIECE_BYTES = 16 << 20  # encoded between two looks at what is full
+_BLOCK_BYTES = 4 << 20  # read at once of what was encoded before
 _LARGEST_SHARD = 5 << 40  # of one S3 object
 _MANY = 100_000  # shards: more than anybody has, for names of one width
-_ROW_OVERHEAD = 32  # bytes around the numbers of one record
 
 
 class Bodies:
@@ -166,18 +166,12 @@ class ShardWriter:
 
     def write(self, features: Any, labels: Any = None) -> Iterator[Shard]:
         """Encode features (rows, feature_dim) and labels; yield the shards that they filled."""
-        rows, columns = features.shape
-        numbers = features.nnz * 3 // max(1, rows) if hasattr(features, "nnz") else columns
-        step = max(1, _PIECE_BYTES // (4 * numbers + _ROW_OVERHEAD))
-        for first in range(0, rows, step):
-            part = slice(first, first + step)
-            cutting = _Cutting(self)
-            write_records(cutting, features[part], None if labels is None else labels[part])  # type: ignore[arg-type]
-            yield from cutting.full
+        for chunk in record_chunks(features, labels):
+            yield from self.write_encoded(chunk)
 
     def write_encoded(self, data: bytes | memoryview | IO[bytes]) -> Iterator[Shard]:
         """Cut records that are encoded already; yield the shards that they filled."""
-        for block in iter_blocks(data, _PIECE_BYTES):
+        for block in iter_blocks(data, _BLOCK_BYTES):
             first = 0
             while first < len(block):
                 shard = self._open()
@@ -212,18 +206,6 @@ class ShardWriter:
         self._index += 1
         shard.end()
         return shard
-
-
-class _Cutting:
-    """A stream that cuts the chunks of whole records written to it."""
-
-    def __init__(self, writer: ShardWriter) -> None:
-        self.full: list[Shard] = []
-        self._writer = writer
-
-    def write(self, chunk: memoryview) -> None:
-        """Take all of ``chunk``."""
-        self.full += self._writer.write_encoded(chunk)
 
 
 def recut(writer: ShardWriter, shards: int) -> tuple[ShardWriter, Iterator[Shard]]:

@@ -50,21 +50,30 @@ def write_records(stream: IO[bytes], features: Any, labels: Any = None, *, dtype
         Features or labels have the wrong shape or dtype, or a number does not fit the tensor's dtype. Chunks before
         the offender have been written by then. NaN and infinities are written: see ``check_features``.
     """
+    written = 0
+    for chunk in record_chunks(features, labels, dtype=dtype):
+        _write_all(stream, chunk)
+        written += len(chunk)
+    return written
+
+
+def record_chunks(features: Any, labels: Any = None, *, dtype: Dtype = "float32") -> Iterator[memoryview]:
+    """Return an iterator of what ``write_records`` writes: chunks of whole records, each valid until the next one.
+
+    Raises
+    ------
+    DataError
+        At once, when features or labels have the wrong shape or dtype; later, when a number does not fit.
+    """
     matrix = as_matrix(features)
     label_rows = None if labels is None else as_labels(labels, matrix.shape[0])
     feature_dtype = tensor_dtype(matrix.dtype, dtype)
     label_dtype = feature_dtype if label_rows is None else tensor_dtype(label_rows.dtype, dtype)
     if is_sparse(matrix) or "i" in (feature_dtype.kind, label_dtype.kind):
-        chunks = _ragged_chunks(matrix, label_rows, feature_dtype, label_dtype)
-    else:
-        label_dim = 0 if label_rows is None else label_rows.shape[1]
-        layout = DenseLayout(matrix.shape[1], feature_dtype, label_dim, label_dtype)
-        chunks = _dense_chunks(matrix, label_rows, layout)
-    written = 0
-    for chunk in chunks:
-        _write_all(stream, chunk)
-        written += len(chunk)
-    return written
+        return _ragged_chunks(matrix, label_rows, feature_dtype, label_dtype)
+    label_dim = 0 if label_rows is None else label_rows.shape[1]
+    layout = DenseLayout(matrix.shape[1], feature_dtype, label_dim, label_dtype)
+    return _dense_chunks(matrix, label_rows, layout)
 
 
 def encode_records(features: Any, labels: Any = None, *, dtype: Dtype = "float32") -> bytes:

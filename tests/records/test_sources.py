@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.records import Batch, read_batches, read_tables
+from airflow_ll.records.tables import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -356,3 +359,27 @@ def test_tables_keep_the_types_of_their_columns() -> None:
     assert table.names == ("c", "x")
     assert [str(table.column(name).type) for name in table.names] == ["string", "string"]
     assert table.column("c").null_count == 1
+
+
+ARROW_NUMBERS = ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), *("f2", "f4", "f8")]
+
+
+@pytest.mark.parametrize("dtype", ARROW_NUMBERS)
+def test_arrow_numbers_of_every_type_are_read_with_and_without_null(dtype: str) -> None:
+    values = np.array([1, 0, 1, 1], dtype)
+    whole, gaps = pa.array(values), pa.array(values, mask=np.array([False, True, False, False]))
+    for column in (whole, whole[1:3], whole[:0], pa.chunked_array([whole, whole[2:]]), gaps, gaps[1:]):
+        expected = [np.nan if value is None else float(value) for value in column.to_pylist()]
+        assert numbers(column, "a").dtype.kind in "iuf"
+        np.testing.assert_array_equal(numbers(column, "a"), np.array(expected))
+
+
+def test_parquet_is_read_without_pandas(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1.5, None], "b": [1, 2]}), tmp_path / "rows.parquet")
+    program = f"""
+import sys
+from airflow_ll.records import read_batches
+assert sum(len(batch) for batch in read_batches({str(tmp_path / "rows.parquet")!r})) == 2
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
