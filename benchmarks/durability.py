@@ -3,8 +3,8 @@
 A writer in a process of its own puts, overwrites, deletes and uploads in parts, four threads at once, and logs what it
 is about to do and each answer. After every kill the runtime starts again on its folder, and a verifier, which knows the
 log and boto3 alone, reads everything. ``make bench`` kills 20 times, which takes a minute or two, and writes
-``benchmarks/results/durability.md``; ``make soak`` kills 3 times. It fails when an acknowledged write is lost, anything
-is torn, or bytes are left in the end.
+``benchmarks/results/durability.md``; ``make stress`` kills 3 times. It fails when an acknowledged write is lost, when
+anything is torn, or when bytes are left in the end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_ll.local import boto_session
-from benchmarks.embedded import Runtime
+from airflow_ll.testing import LocalRuntime, start_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -176,25 +176,25 @@ def measure(folder: Path, kills: int) -> Outcome:
     """Kill the runtime while it is written to, start it again, verify; in the end empty it and look for leftovers."""
     outcome, log = Outcome(), folder / "log"
     log.touch()
-    runtime = Runtime(folder / "runtime")
+    runtime = start_runtime(folder / "runtime")
     try:
-        runtime.s3().create_bucket(Bucket=BUCKET)
+        runtime.client("s3").create_bucket(Bucket=BUCKET)
         for number in range(kills):
             kill_while_written_to(runtime, log, number)
             started = time.perf_counter()
-            runtime = Runtime(folder / "runtime")
+            runtime = start_runtime(folder / "runtime")
             outcome.restarts.append(time.perf_counter() - started)
             count(outcome, log, child("--verify", runtime.url, str(log)))
-        empty(runtime.s3())
+        empty(runtime.client("s3"))
     finally:
-        runtime.kill()
+        runtime.stop()
     left = [path for path in (folder / "runtime/s3/blobs").rglob("*") if path.is_file()]
     if left:
         outcome.faults.append(f"{len(left)} files are left of an S3 that was emptied")
     return outcome
 
 
-def kill_while_written_to(runtime: Runtime, log: Path, number: int) -> None:
+def kill_while_written_to(runtime: LocalRuntime, log: Path, number: int) -> None:
     """Kill the runtime after some acknowledged writes, at a moment with others under way."""
     before = sum(entry["done"] for entry in entries(log))
     wanted = before + random.Random(number).randrange(10, 60)
@@ -204,7 +204,8 @@ def kill_while_written_to(runtime: Runtime, log: Path, number: int) -> None:
         if writer.poll() is not None:
             raise RuntimeError("the writer ended though the runtime was not killed")
         time.sleep(0.01)
-    runtime.kill()
+    runtime.process.kill()
+    runtime.stop()
     writer.wait(timeout=300)
 
 

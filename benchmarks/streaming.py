@@ -1,7 +1,7 @@
 """Stream a Parquet dataset to the embedded S3 as a record set: peak memory of both sides, and throughput.
 
 ``make bench`` runs it in full, 10 GB, which takes about ten minutes and 25 GB of disk, and writes the page
-``benchmarks/results/streaming.md``; ``make soak`` streams 1 GB and fails when memory is above the limits.
+``benchmarks/results/streaming.md``; ``make stress`` streams 1 GB and fails when memory is above the limits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.embedded import Runtime, peak_megabytes, running
+from airflow_ll.testing import LocalRuntime, start_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,24 +122,38 @@ def _cost(started: float, cpu: float) -> dict[str, float]:
     }
 
 
-def child(runtime: Runtime, *arguments: str) -> dict[str, Any]:
+def child(runtime: LocalRuntime, *arguments: str) -> dict[str, Any]:
     """Run one side in a process of its own and return what it says."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.streaming", *arguments]
-    done = subprocess.run(command, env=runtime.environment(), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=environment(runtime), stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
-def verify(runtime: Runtime, manifest: str) -> str:
+def environment(runtime: LocalRuntime) -> dict[str, str]:
+    """Return the environment of a process whose connection ``aws_default`` is the runtime."""
+    return os.environ | {"AIRFLOW_CONN_AWS_DEFAULT": runtime.connection, "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
+
+
+def peak_megabytes(pid: int | str = "self") -> float:
+    """Return the most memory that a process has had at once (``VmHWM``); Linux only.
+
+    Not ``ru_maxrss``, which begins with that of the process which forked this one.
+    """
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+
+def verify(runtime: LocalRuntime, manifest: str) -> str:
     """Return what ``airflow-ll records verify`` says about a record set."""
     command = [sys.executable, "-W", "ignore", "-m", "airflow_ll", "records", "verify", manifest]
-    done = subprocess.run(command, env=runtime.environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment(runtime), capture_output=True, text=True, check=False)
     return (done.stdout or done.stderr).strip()
 
 
-def download(runtime: Runtime, manifest: str, folder: Path) -> None:
+def download(runtime: LocalRuntime, manifest: str, folder: Path) -> None:
     """Bring the shards of a record set to local disk, and remove them from S3 to free theirs."""
-    client = runtime.s3()
+    client = runtime.client("s3")
     prefix = manifest.removeprefix(f"s3://{BUCKET}/").rpartition("/")[0]
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
         for one in page["Contents"]:
@@ -153,14 +167,17 @@ def measure(folder: Path, gigabytes: float) -> Outcome:
     (folder / "rows").mkdir()
     (folder / "shards").mkdir()
     rows = generate(folder / "rows", gigabytes)
-    with running(folder / "runtime") as runtime:
-        runtime.s3().create_bucket(Bucket=BUCKET)
+    runtime = start_runtime(folder / "runtime")
+    try:
+        runtime.client("s3").create_bucket(Bucket=BUCKET)
         task = child(runtime, "--task", str(folder / "rows"), f"s3://{BUCKET}/record-sets")
         runtime_mb = peak_megabytes(runtime.process.pid)
         verdict = verify(runtime, task["s3_data"])
         shutil.rmtree(folder / "rows")
         download(runtime, task["s3_data"], folder / "shards")
         boto3 = child(runtime, "--boto3", str(folder / "shards"), runtime.url)
+    finally:
+        runtime.stop()
     return Outcome(rows, task["bytes"] / 1e9, task["shards"], verdict, task, boto3, runtime_mb)
 
 
