@@ -95,6 +95,7 @@ def _add_local(local: argparse.ArgumentParser) -> None:
     local.add_argument(
         "--access-key-file", type=Path, metavar="FILE", help="access keys, one ID:SECRET a line, readable by you alone"
     )
+    local.add_argument("--until-eof", action="store_true", help="end when standard input closes")
     local.set_defaults(run=_local)
 
 

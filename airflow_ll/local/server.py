@@ -59,7 +59,8 @@ class Options:
     ``s3_endpoint`` is the URL of the S3 that jobs read and write, with the credentials of the environment; by default
     the runtime's own. ``speed`` is a name in :data:`~airflow_ll.local.speed.SPEEDS`, ``fail`` the fault rules
     (:mod:`airflow_ll.local.faults`). ``access_key`` and ``access_key_file`` name the keys that sign requests
-    (:func:`~airflow_ll.local.auth.keys.read_keys`).
+    (:func:`~airflow_ll.local.auth.keys.read_keys`). ``until_eof``: end when standard input closes, as it does when the
+    process that holds its other end is gone.
     """
 
     data_dir: Path
@@ -71,6 +72,7 @@ class Options:
     require_signature: bool = False
     access_key: str | None = None
     access_key_file: Path | None = None
+    until_eof: bool = False
 
 
 def run(options: Options) -> int:
@@ -97,7 +99,7 @@ def run(options: Options) -> int:
         url = _url(host, listener.getsockname()[1])
         faults = Faults(data_dir, rules)
         runtime = _runtime(data_dir, url, options, faults, keys)
-        asyncio.run(_serve(runtime, listener, keys))
+        asyncio.run(_serve(runtime, listener, keys, until_eof=options.until_eof))
     return 0
 
 
@@ -182,7 +184,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(runtime: Runtime, listener: socket.socket, keys: AccessKeys | None) -> None:
+async def _serve(
+    runtime: Runtime, listener: socket.socket, keys: AccessKeys | None, *, until_eof: bool = False
+) -> None:
     data_dir = runtime.data_dir
     access_log = AccessLog(data_dir / "access.log")
     app = RuntimeApp(runtime, create_s3_app(data_dir, region=REGION, account_id=ACCOUNT_ID), access_log, Guard(keys))
@@ -201,6 +205,8 @@ async def _serve(runtime: Runtime, listener: socket.socket, keys: AccessKeys | N
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if until_eof:
+        loop.add_reader(0, _stop_at_eof, loop, stop)
     _recover(runtime)  # before the first request: the connections that its jobs open wait in the listener's queue
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -219,6 +225,12 @@ async def _serve(runtime: Runtime, listener: socket.socket, keys: AccessKeys | N
         await asyncio.to_thread(runtime.processes.end_all, _GRACE_SECONDS)
         await serving
         access_log.close()
+
+
+def _stop_at_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(0, 1024):
+        loop.remove_reader(0)
+        stop.set()
 
 
 def _exit_after(seconds: float) -> None:

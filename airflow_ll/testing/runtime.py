@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalRuntime", "start_runtime"]
 
+_COMMAND = (sys.executable, "-m", "airflow_ll", "local", "--port", "0", "--until-eof")
 _STOP_SECONDS = 30
 
 
@@ -75,8 +76,9 @@ class LocalRuntime:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
         finally:
-            if self.process.stdout:
-                self.process.stdout.close()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe:
+                    pipe.close()
 
 
 def start_runtime(data_dir: Path, *options: str, **environment: str) -> LocalRuntime:
@@ -90,8 +92,9 @@ def start_runtime(data_dir: Path, *options: str, **environment: str) -> LocalRun
     errors = data_dir / "stderr.log"
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow_ll", "local", "--port", "0", "--data-dir", str(data_dir), *options],
+            [*_COMMAND, "--data-dir", str(data_dir), *options],
             env=os.environ | environment,
+            stdin=subprocess.PIPE,  # closes with this process, however it ends, and the runtime ends with it
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
@@ -101,8 +104,7 @@ def start_runtime(data_dir: Path, *options: str, **environment: str) -> LocalRun
     first = process.stdout.readline()
     if not first.startswith("READY "):
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
         said = (first + errors.read_text(encoding="utf-8", errors="replace")).strip()[-2000:]
         raise LinearLearnerError(f"The embedded runtime on {data_dir} did not start: {said or 'it said nothing'}")
     return LocalRuntime(process, first.split()[1], data_dir)

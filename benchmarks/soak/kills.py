@@ -58,7 +58,5 @@ def kill_and_verify(folder: Path, *, kills: int, seconds: float) -> KillsResult:
 
 def _kill_and_restart(runtime: LocalRuntime, port: str) -> LocalRuntime:
     os.kill(runtime.process.pid, signal.SIGKILL)
-    runtime.process.wait()
-    if runtime.process.stdout:
-        runtime.process.stdout.close()
+    runtime.process.communicate()
     return start_runtime(runtime.data_dir, "--port", port)

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from airflow_ll.exceptions import LinearLearnerError
 from airflow_ll.testing import start_runtime
+from tests.local.support import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +109,21 @@ def test_nothing_heavy_is_imported():
     ran = run_pytest(project(tmp_path, {"test_it.py": test}), "-q")
 
     assert ran.returncode == 0, ran.stdout[-8000:]
+
+
+def test_a_runtime_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from airflow_ll.testing import start_runtime\n"
+        "print(start_runtime(pathlib.Path(sys.argv[1])).process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+
+    assert killed.returncode == -9
+    wait_for(lambda: psutil.pid_exists(int(killed.stdout)), lambda alive: not alive)
 
 
 def test_a_runtime_that_does_not_start_says_why(tmp_path: Path) -> None:
