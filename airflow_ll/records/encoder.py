@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: A chunk fits the second-level cache, so that encoding costs little more than copying.
 CHUNK_BYTES = 1 << 20
 #: Ragged rows take some hundred steps a chunk: larger ones spread their cost.
-CHUNK_ELEMENTS = 1 << 19
+CHUNK_ELEMENTS = 1 << 18
 
 
 def write_records(stream: IO[bytes], features: Any, labels: Any = None, *, dtype: Dtype = "float32") -> int:
