@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["linear_learner_record_set_shard_task", "linear_learner_record_set_task"]
 
+_OUTPUTS = {"multiple_outputs": True}  # which Airflow would infer from the function's own result
 _NOT_TEMPLATED = {"features", "labels", "sql", "sql_conn_id", "sql_parameters"}  # the function returns the rows
 
 
@@ -75,7 +76,7 @@ def linear_learner_record_set_task(python_callable: Callable[..., Any] | None = 
     :param kwargs: the arguments of :class:`airflow_ll.operators.LinearLearnerRecordSetOperator`.
     """
     return task_decorator_factory(
-        python_callable=python_callable, decorated_operator_class=_RecordSetDecoratedOperator, **kwargs
+        python_callable=python_callable, decorated_operator_class=_RecordSetDecoratedOperator, **_OUTPUTS | kwargs
     )
 
 
@@ -88,5 +89,5 @@ def linear_learner_record_set_shard_task(
     :param kwargs: the arguments of :class:`airflow_ll.operators.LinearLearnerRecordSetShardOperator`.
     """
     return task_decorator_factory(
-        python_callable=python_callable, decorated_operator_class=_ShardDecoratedOperator, **kwargs
+        python_callable=python_callable, decorated_operator_class=_ShardDecoratedOperator, **_OUTPUTS | kwargs
     )

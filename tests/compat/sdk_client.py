@@ -25,6 +25,7 @@ from sagemaker.amazon.common import read_records, write_numpy_to_dense_tensor
 from sagemaker.deserializers import CSVDeserializer, JSONDeserializer
 from sagemaker.s3 import S3Downloader, S3Uploader
 from sagemaker.serializers import CSVSerializer, JSONSerializer
+from sagemaker.tuner import CategoricalParameter, ContinuousParameter, HyperparameterTuner, IntegerParameter
 
 from airflow_ll.local import boto_session
 
@@ -185,6 +186,40 @@ class Client:
         self.report["compiled"] |= self.answers(predictor)
         self._delete(predictor)
 
+    def tuner(self) -> None:
+        """A tuning job with each kind of range, its best job, and one that is stopped.
+
+        The SDK's names of tuning jobs end with the minute, so that two in a minute need names of their own.
+        """
+        ranges = {
+            "wd": ContinuousParameter(1e-6, 1e-2, scaling_type="Logarithmic"),
+            "mini_batch_size": IntegerParameter(20, 100),
+            "use_bias": CategoricalParameter(["true", "false"]),
+        }
+        settings: dict[str, Any] = {
+            "objective_metric_name": "validation:objective_loss",
+            "hyperparameter_ranges": ranges,
+        }
+        settings |= {"objective_type": "Minimize", "max_parallel_jobs": 2}
+        tuner = HyperparameterTuner(self.estimator(epochs=3), max_jobs=3, base_tuning_job_name="done", **settings)
+        tuner.fit(self.channels)
+        tuner.wait()
+        frame = tuner.analytics().dataframe()
+        best = tuner.best_estimator()
+        self.report["tuned"] = {
+            "status": tuner.describe()["HyperParameterTuningJobStatus"],
+            "jobs": frame["TrainingJobName"].tolist(),
+            "objectives": frame["FinalObjectiveValue"].tolist(),
+            "statuses": frame["TrainingJobStatus"].tolist(),
+            "best": tuner.best_training_job(),
+            "best_model": best.model_data,
+        }
+        endless = self.estimator(epochs=100_000, early_stopping_patience=100_000)
+        stopped = HyperparameterTuner(endless, max_jobs=20, base_tuning_job_name="stopped", **settings)
+        stopped.fit(self.channels, wait=False)
+        stopped.stop_tuning_job()
+        self.report["tuned"]["stopped"] = self._until_ended(stopped.describe, "HyperParameterTuningJobStatus")
+
     def stop(self) -> None:
         """A job that would train for hours, stopped."""
         endless = self.estimator(epochs=1_000_000, early_stopping_patience=1_000_000)
@@ -218,6 +253,7 @@ AT_ONCE = (
     ("transform_records",),
     ("transform_csv",),
     ("compile_model",),
+    ("tuner",),
     ("stop",),
 )
 """What follows the training; the SDK mostly sleeps."""

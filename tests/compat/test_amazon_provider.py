@@ -13,11 +13,13 @@ from airflow.providers.amazon.aws.operators.sagemaker import (
     SageMakerModelOperator,
     SageMakerTrainingOperator,
     SageMakerTransformOperator,
+    SageMakerTuningOperator,
 )
 from airflow.providers.amazon.aws.sensors.sagemaker import (
     SageMakerEndpointSensor,
     SageMakerTrainingSensor,
     SageMakerTransformSensor,
+    SageMakerTuningSensor,
 )
 from airflow.sdk import DAG, chain
 
@@ -47,6 +49,27 @@ class Requests:
             OutputDataConfig={"S3OutputPath": f"{self.location}/models"},
             InputDataConfig=[channel(name, f"{self.location}/{name}/") for name in ("train", "validation")],
         )
+
+    def tuning(self) -> dict[str, Any]:
+        """Return a search over two hyperparameters."""
+        request = self.training()
+        definition = {
+            "StaticHyperParameters": request["HyperParameters"],
+            "AlgorithmSpecification": request["AlgorithmSpecification"],
+            **{name: request[name] for name in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")},
+            "InputDataConfig": request["InputDataConfig"],
+        }
+        continuous = {"Name": "wd", "MinValue": "1e-6", "MaxValue": "1e-2", "ScalingType": "Logarithmic"}
+        return {
+            "HyperParameterTuningJobName": self.name,
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Random",
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 2},
+                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "validation:objective_loss"},
+                "ParameterRanges": {"ContinuousParameterRanges": [continuous]},
+            },
+            "TrainingJobDefinition": definition,
+        }
 
     def model(self, name: str) -> dict[str, Any]:
         """Return the model of the training job."""
@@ -101,8 +124,10 @@ def whole_dag(dag_id: str, ask: Requests, *, print_log: bool) -> DAG:
     wait = SOON if not print_log else {}
     name, again, batch = ask.name, f"{ask.name}-again", f"{ask.name}-batch"
     with DAG(dag_id) as dag:
+        train = SageMakerTrainingOperator(task_id="train", config=ask.training(), print_log=print_log, **wait)
+        tune = SageMakerTuningOperator(task_id="tune", config=ask.tuning(), wait_for_completion=False)
         chain(
-            SageMakerTrainingOperator(task_id="train", config=ask.training(), print_log=print_log, **wait),
+            train,
             SageMakerTrainingSensor(task_id="trained", job_name=name, print_log=print_log, **POKING),
             SageMakerModelOperator(task_id="model", config=ask.model(name)),
             SageMakerEndpointConfigOperator(task_id="configure", config=ask.endpoint_config(name, 1)),
@@ -119,6 +144,7 @@ def whole_dag(dag_id: str, ask: Requests, *, print_log: bool) -> DAG:
             SageMakerTransformSensor(task_id="transformed", job_name=batch, **POKING),
             SageMakerDeleteModelOperator(task_id="delete", config={"ModelName": batch}),
         )
+        train >> tune >> SageMakerTuningSensor(task_id="tuned", job_name=name, **POKING)
     return dag
 
 
@@ -136,5 +162,7 @@ def test_every_operator_and_sensor(aws: Runtime, dag_id: str, location: str, pri
     endpoint = sagemaker.describe_endpoint(EndpointName=ask.name)
     assert endpoint["EndpointConfigName"] == f"{ask.name}-again"
     assert endpoint["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    tuned = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=ask.name)
+    assert tuned["TrainingJobStatusCounters"]["Completed"] == 2
     assert [model["ModelName"] for model in sagemaker.list_models(NameContains=ask.name)["Models"]] == [ask.name]
     sagemaker.delete_endpoint(EndpointName=ask.name)

@@ -86,6 +86,7 @@ def test_the_whole_sequence(runtime: Runtime, tmp_path: Path, patient: bool) -> 
     train(aws)
     serve(aws)
     transform(aws)
+    search(aws)
     stop(aws)
     delete(aws)
 
@@ -205,6 +206,42 @@ def transform(aws: Cli) -> None:
     assert ended["TransformJobStatus"] == "Completed"
     aws("s3", "cp", f"s3://{aws.name}/scored/rows.csv.out", "scored")
     assert len((aws.folder / "scored").read_text().split()) == 20
+
+
+def search(aws: Cli) -> None:
+    """A tuning job of two training jobs."""
+    request = training(aws)
+    copied = (
+        "AlgorithmSpecification",
+        "RoleArn",
+        "OutputDataConfig",
+        "ResourceConfig",
+        "StoppingCondition",
+        "InputDataConfig",
+    )
+    wd = {"Name": "wd", "MinValue": "1e-6", "MaxValue": "1e-2", "ScalingType": "Logarithmic"}
+    aws.create(
+        "create-hyper-parameter-tuning-job",
+        {
+            "HyperParameterTuningJobName": aws.name,
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Bayesian",
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 1},
+                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "validation:objective_loss"},
+                "ParameterRanges": {"ContinuousParameterRanges": [wd]},
+            },
+            "TrainingJobDefinition": {
+                "StaticHyperParameters": request["HyperParameters"],
+                **{member: request[member] for member in copied},
+            },
+        },
+    )
+    ended = aws.ended("hyper-parameter-tuning-job", "HyperParameterTuningJobStatus")
+    assert ended["HyperParameterTuningJobStatus"] == "Completed"
+    jobs = aws("sagemaker", "list-training-jobs-for-hyper-parameter-tuning-job",
+               "--hyper-parameter-tuning-job-name", aws.name)["TrainingJobSummaries"]  # fmt: skip
+    assert len(jobs) == 2
+    assert ended["BestTrainingJob"]["TrainingJobName"] in [job["TrainingJobName"] for job in jobs]
 
 
 def stop(aws: Cli) -> None:

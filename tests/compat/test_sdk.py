@@ -35,7 +35,7 @@ def go_through(runtime: Runtime, folder: Path, *arguments: str) -> dict[str, Any
         text=True,
         check=False,
     )
-    assert client.returncode == 0, client.stderr[-4000:]
+    assert client.returncode == 0, client.stderr[-2000:] + client.stdout[-6000:]  # the SDK prints tracebacks to both
     done: dict[str, Any] = json.loads(report.read_text())
     return done
 
@@ -61,6 +61,7 @@ def test_the_whole_estimator(runtime: Runtime, tmp_path: Path, kind: str, instan
     np.testing.assert_array_equal(report["transformed_records"], scores)
     assert len(report["transformed_csv"]) == len(scores)
     check_compiled(report, scores)
+    check_tuned(report["tuned"])
     assert report["stopped"] == "Stopped"
     check_nothing_is_left(runtime, report["deleted"])
 
@@ -104,6 +105,15 @@ def check_compiled(report: dict[str, Any], scores: Any) -> None:
     assert compiled["model_data"] != report["model_data"]
     assert compiled["model_data"].endswith("ml_c5.tar.gz")
     np.testing.assert_allclose(compiled["recordio"], scores, rtol=1e-4, atol=1e-5)
+
+
+def check_tuned(tuned: dict[str, Any]) -> None:
+    """Three jobs ran, the best of them was found, and the endless tuning job stopped."""
+    assert tuned["status"] == "Completed"
+    assert tuned["statuses"] == ["Completed"] * 3
+    assert tuned["best"] == tuned["jobs"][int(np.argmin(tuned["objectives"]))]
+    assert tuned["best"] in tuned["best_model"]
+    assert tuned["stopped"] == "Stopped"
 
 
 def check_nothing_is_left(runtime: Runtime, deleted: list[str]) -> None:
