@@ -70,14 +70,23 @@ from airflow_ll.operators import LinearLearnerRecordSetManifestOperator, LinearL
 dag = DAG("mapped_example")
 dag.__enter__()
 """
+_HOOK = _ROWS + "from airflow.sdk import DAG, task\nfrom airflow_ll.hooks import LinearLearnerHook\n"
 BEFORE = {
     "docs/operators.md: Operators, sensors, triggers, hook": _ROWS,
+    "docs/operators.md: Hook": _HOOK,
     "docs/operators.md: On many machines": _MAPPED,
     "docs/records.md: Records: from matrices to what LinearLearner reads": _ROWS,
     "docs/records.md: What can be written": _DENSE,
     "docs/records.md: What can be read": _SHARDS,
     "docs/runtime.md: Faults on purpose": "from pathlib import Path\ndata_dir = Path()\n",
 }
+
+
+AFTER = {"docs/operators.md: Hook": "with DAG('hook_example'):\n    retrain()\n"}
+
+
+def _role(runtime: Runtime) -> None:
+    runtime.client("iam").create_role(RoleName="learner", AssumeRolePolicyDocument="{}")
 
 
 def _new_patients(runtime: Runtime) -> None:
@@ -106,13 +115,19 @@ def _two_shards(_: Runtime) -> None:
 
 THINGS: dict[str, Callable[[Runtime], None]] = {
     "docs/operators.md: Operators, sensors, triggers, hook": _new_patients,
+    "docs/operators.md: Hook": _role,
     "docs/operators.md: On many machines": _months,
     "docs/records.md: Sources": _flights,
     "docs/records.md: What can be read": _two_shards,
 }
 
+
+def _around(where: str) -> str:
+    return BEFORE.get(where, "") + AFTER.get(where, "")
+
+
 ALL = list(examples())
-DAG_EXAMPLES = [one for one in ALL if re.search(r"^@dag|\bDAG\(", one.code + BEFORE.get(one.where, ""), re.MULTILINE)]
+DAG_EXAMPLES = [one for one in ALL if re.search(r"^@dag|\bDAG\(", one.code + _around(one.where), re.MULTILINE)]
 SCRIPTS = [one for one in ALL if one not in DAG_EXAMPLES]
 
 
@@ -126,7 +141,8 @@ def page(aws: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
         if example.where in THINGS:
             THINGS[example.where](aws)
         path = tmp_path / "example.py"
-        path.write_text(BEFORE.get(example.where, "") + example.code.replace(PAGES_URL, aws.url), encoding="utf-8")
+        code = example.code.replace(PAGES_URL, aws.url)
+        path.write_text(BEFORE.get(example.where, "") + code + AFTER.get(example.where, ""), encoding="utf-8")
         return path
 
     return write
@@ -135,7 +151,7 @@ def page(aws: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 def test_the_examples_are_found_and_nothing_is_prepared_for_none() -> None:
     found = {one.where for one in ALL}
     assert len(found) == len(ALL) >= 11
-    assert set(BEFORE) | set(THINGS) <= found
+    assert set(BEFORE) | set(AFTER) | set(THINGS) <= found
     assert len(DAG_EXAMPLES) >= 4
 
 
@@ -149,7 +165,7 @@ class TestDags:
     pytestmark: ClassVar = [*RUNS_A_DAG, pytest.mark.filterwarnings("ignore:GitWildMatchPattern")]
 
     @pytest.mark.parametrize("example", DAG_EXAMPLES, ids=lambda one: one.where)
-    def test_a_dag_succeeds_and_leaves_nothing_in_service(
+    def test_a_dag_succeeds_and_its_teardown_leaves_nothing_in_service(
         self, aws: Runtime, page: Callable[[Example], Path], example: Example
     ) -> None:
         from airflow.dag_processing.dagbag import BundleDagBag
@@ -164,6 +180,8 @@ class TestDags:
         ran = run_dag(dag)
 
         assert set(ran.states.values()) == {"success"}, ran.states
+        if not any(task.is_teardown for task in dag.tasks):
+            return
         sagemaker = aws.client("sagemaker")
         assert sagemaker.list_endpoints(NameContains=dag.dag_id.replace("_", "-"))["Endpoints"] == []
         assert sagemaker.list_models(NameContains=dag.dag_id.replace("_", "-"))["Models"] == []
