@@ -86,6 +86,7 @@ def _resource_name(operation: str, body: bytes) -> str:
     noun = _VERB.sub("", operation)
     for member in (
         f"{noun}Name",
+        f"{noun}GroupName",  # a model package is a version of its group
         "ResourceArn",
         "NameContains",
         "logStreamName",

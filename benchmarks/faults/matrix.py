@@ -170,6 +170,7 @@ class Matrix:
             ("list_endpoint_configs", "EndpointConfigs", {}),
             ("list_models", "Models", {}),
             ("list_training_jobs", "TrainingJobSummaries", {"StatusEquals": "InProgress"}),
+            ("list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries", {"StatusEquals": "InProgress"}),
             ("list_compilation_jobs", "CompilationJobSummaries", {"StatusEquals": "INPROGRESS"}),
             ("list_transform_jobs", "TransformJobSummaries", {"StatusEquals": "InProgress"}),
         )

@@ -15,9 +15,11 @@ from airflow_ll.operators import (
     LinearLearnerModelOperator,
     LinearLearnerPredictOperator,
     LinearLearnerRecordSetOperator,
+    LinearLearnerRegisterOperator,
     LinearLearnerTeardownOperator,
     LinearLearnerTrainingOperator,
     LinearLearnerTransformOperator,
+    LinearLearnerTuningOperator,
 )
 from airflow_ll.requests.names import TaskIdentity
 
@@ -45,7 +47,7 @@ class World:
     :param model_data: S3 URI of its model.
     :param endpoint_name: an endpoint in service.
     :param own_endpoint: a name for an endpoint of the cell's own.
-    :param own_job: a name for a training job of the cell's own.
+    :param own_job: a name for a training job, or a model package group, of the cell's own.
     """
 
     rows: str
@@ -104,6 +106,22 @@ def _training(world: World, waiting: Mapping[str, Any]) -> Any:
     )
 
 
+def _tuning(world: World, waiting: Mapping[str, Any]) -> Any:
+    return LinearLearnerTuningOperator(
+        task_id="task",
+        role=ROLE,
+        records=[dict(world.records), {**world.records, "channel": "validation"}],
+        output_path=world.location,
+        hyperparameters=_HYPERPARAMETERS,
+        ranges={"use_bias": [True, False]},
+        objective_metric_name="validation:objective_loss",
+        strategy="Grid",
+        max_jobs=2,
+        max_parallel_jobs=2,
+        **waiting,
+    )
+
+
 def _attach(world: World, waiting: Mapping[str, Any]) -> Any:
     return LinearLearnerAttachOperator(task_id="task", training_job_name=world.own_job, **waiting)
 
@@ -138,6 +156,16 @@ def _compile(world: World, waiting: Mapping[str, Any]) -> Any:
 
 def _model(world: World, waiting: Mapping[str, Any]) -> Any:
     return LinearLearnerModelOperator(task_id="task", role=ROLE, model_data=world.model_data, **waiting)
+
+
+def _register(world: World, waiting: Mapping[str, Any]) -> Any:
+    return LinearLearnerRegisterOperator(
+        task_id="task",
+        training_job_name=world.training_job_name,
+        model_package_group_name=world.own_job,
+        metrics_path=world.location,
+        **waiting,
+    )
 
 
 def _deploy(world: World, waiting: Mapping[str, Any]) -> Any:
@@ -201,10 +229,17 @@ _SERVICE = {"CreateModel": 1, "CreateEndpointConfig": 1}
 SUBJECTS = (
     Subject("record set", _record_set, {}, _only("num_records", "feature_dim", "shards", "sha256")),
     Subject("training", _training, {"CreateTrainingJob": 1}, _trained, waits=True),
+    Subject("tuning", _tuning, {"CreateHyperParameterTuningJob": 1}, _trained, waits=True),
     Subject("attach", _attach, {}, _trained, waits=True, first=(_running,)),
     Subject("analytics", _analytics, {}, _only("num_rows", "metrics")),
     Subject("compile", _compile, {"CreateCompilationJob": 1}, _only("status"), waits=True),
     Subject("model", _model, {"CreateModel": 1}, _only("model_data")),
+    Subject(
+        "register",
+        _register,
+        {"CreateModelPackageGroup": 1, "CreateModelPackage": 1},
+        _only("model_package_version", "approval_status", "model_data"),
+    ),
     Subject("deploy", _deploy, {**_SERVICE, "CreateEndpoint": 1}, _only("status"), waits=True),
     Subject(
         "update",

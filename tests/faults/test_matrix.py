@@ -49,5 +49,4 @@ def test_every_operator_that_calls_aws_is_in_the_matrix() -> None:
     covered = {type(subject.task(world, subject.modes[0])).__name__ for subject in SUBJECTS}
     # Parts of a record set are written as a whole one is; test_kills.py kills those at every boundary of a call.
     elsewhere = {"LinearLearnerRecordSetShardOperator", "LinearLearnerRecordSetManifestOperator"}
-    elsewhere |= {"LinearLearnerRegisterOperator", "LinearLearnerTuningOperator"}  # not on the runtime yet
     assert set(operators.__all__) == covered | elsewhere
