@@ -16,6 +16,7 @@ from airflow_ll.hooks import LinearLearnerHook
 from airflow_ll.hooks.resources import TRAINING_JOB
 from airflow_ll.operators import LinearLearnerRecordSetOperator, LinearLearnerTrainingOperator
 from airflow_ll.triggers import LinearLearnerTrainingTrigger
+from airflow_ll.triggers.task_state import task_state
 from tests.operators.conftest import ROLE, RUNS_A_DAG, aws, calls, dag_id, location, metadata, rows, run_dag
 from tests.operators.test_adoption_and_killing import ENDLESS, wait_for
 
@@ -61,6 +62,7 @@ class Cancelled:
         self.trigger = trigger
 
     async def run(self) -> AsyncIterator[None]:
+        await task_state(self.trigger.task_instance)  # lets Airflow's API start in this process, which takes seconds
         waiting: Any = asyncio.ensure_future(anext(self.trigger.run()))
         await asyncio.sleep(0.2)
         waiting.cancel()
