@@ -94,9 +94,11 @@ SOAK ?= --page benchmarks/results/soak.md
 soak: $(STAMP) ## Load the runtime for ten minutes, kill it twenty times, and write the results page
 	@$(BIN)/python -m benchmarks.soak $(SOAK)
 
-# What takes too long for a test; the fuzz has another seed each time.
+# What takes too long for a test; by hand the fuzz has another seed each time.
+FUZZ_SEED ?= $(shell echo $$RANDOM)
+
 stress: $(STAMP) ## Fuzz the decoder for a minute, stream 1 GB, kill S3 three times while it is written to
-	@RECORDS_FUZZ_SECONDS=60 RECORDS_FUZZ_SEED=$$RANDOM $(BIN)/python -m pytest -n 0 tests/records/test_decoder.py -k mutated
+	@RECORDS_FUZZ_SECONDS=60 RECORDS_FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest -n 0 tests/records/test_decoder.py -k mutated
 	@$(BIN)/python -m benchmarks.streaming --gigabytes 1 --output -
 	@$(BIN)/python -m benchmarks.durability --kills 3 --output -
 
