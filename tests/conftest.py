@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,12 @@ SHARED = Path(__file__).parents[2] / "shared"
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name long bytes by their kind: an archive holds the time, and all test processes must collect the same names."""
     return "bytes" if isinstance(val, bytes) and len(val) > 32 else None
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Blame the test that leaves a DAG's context open, not those after it, whose tasks would land in that DAG."""
+    contexts = sys.modules.get("airflow.sdk.definitions._internal.contextmanager")
+    assert contexts is None or not contexts.DagContext.active, f"{item.nodeid} left a DAG open"
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,10 @@ BEFORE = {
 }
 
 
-AFTER = {"docs/operators.md: Hook": "with DAG('hook_example'):\n    retrain()\n"}
+AFTER = {
+    "docs/operators.md: Hook": "with DAG('hook_example'):\n    retrain()\n",
+    "docs/operators.md: On many machines": "dag.__exit__(None, None, None)\n",
+}
 
 
 def _role(runtime: Runtime) -> None:
