@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["GROUP", "JobLogs", "LogEvent", "find_streams", "in_order"]
 
 GROUP = "/aws/sagemaker/TrainingJobs"
+_PAGES_A_LOOK = 100  # a million lines; a job that writes as fast as they are read must not hold up the wait
 
 
 class LogEvent(NamedTuple):
@@ -58,7 +59,7 @@ class JobLogs:
         return in_order(events)  # what was read before a failure is not read again
 
     def _read(self, stream: str, events: list[LogEvent]) -> None:
-        while True:
+        for _ in range(_PAGES_A_LOOK):
             token = self._tokens[stream]
             position = {"nextToken": token} if token else {}
             answer = self._hook.client("logs").get_log_events(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,22 @@ _DONE = re.compile(r"#progress_metric: host=\S+, completed (\S+) % of epochs")
 _EARLY = "Early stop condition met"
 
 
+@dataclass
+class _Losses:
+    """The objective of one channel so far: its last and its best epoch."""
+
+    epoch: int
+    loss: float
+    best_epoch: int
+    best_loss: float
+
+    def note(self, epoch: int, loss: float) -> None:
+        """Take in the next epoch."""
+        self.epoch, self.loss = epoch, loss
+        if loss < self.best_loss:
+            self.best_epoch, self.best_loss = epoch, loss
+
+
 class TrainingLog:
     """Writes what a job writes, and a line of progress after every batch of lines that has news.
 
@@ -26,7 +43,7 @@ class TrainingLog:
 
     def __init__(self, log: Any, *, hosts: bool = False) -> None:
         self._log, self._hosts = log, hosts
-        self._losses: dict[str, dict[int, float]] = {"train": {}, "validation": {}}
+        self._losses: dict[str, _Losses] = {}  # by channel
         self._epochs = self._ended = 0  # as of the last line of progress
         self._begun = self._at = 0.0
         self._early = False
@@ -44,24 +61,24 @@ class TrainingLog:
 
     def _note(self, event: LogEvent) -> None:
         if found := _OBJECTIVE.search(event.message):
-            self._losses[found[2]][int(found[1])] = float(found[3])
+            epoch, loss = int(found[1]), float(found[3])
+            self._losses.setdefault(found[2], _Losses(epoch, loss, epoch, loss)).note(epoch, loss)
             self._begun = self._begun or event.time
         elif (found := _DONE.search(event.message)) and float(found[1]) > 0:
-            self._ended = max(self._losses["train"], default=0) + 1
+            self._ended = self._losses["train"].epoch + 1 if "train" in self._losses else 1
             self._epochs = round(100 * self._ended / float(found[1]))
             self._at = event.time
         elif _EARLY in event.message:
             self._early = True
 
     def _progress(self) -> str:
-        channel = "validation" if self._losses["validation"] else "train"
-        losses = self._losses[channel]
-        if not losses:
+        channel = "validation" if "validation" in self._losses else "train"
+        if channel not in self._losses:
             return ""
-        epoch, best = max(losses), min(losses, key=lambda one: losses[one])
+        so_far = self._losses[channel]
         return (
-            f"epoch {epoch + 1}{self._total()}, {channel} objective {losses[epoch]:.6g}, "
-            f"best {losses[best]:.6g} of epoch {best + 1}{self._left()}"
+            f"epoch {so_far.epoch + 1}{self._total()}, {channel} objective {so_far.loss:.6g}, "
+            f"best {so_far.best_loss:.6g} of epoch {so_far.best_epoch + 1}{self._left()}"
         )
 
     def _total(self) -> str:
