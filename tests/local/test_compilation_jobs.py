@@ -156,6 +156,8 @@ def test_lists_show_the_target_and_filter_by_status(data_runtime: Runtime, compi
 
     devices = {one["CompilationJobArn"]: one["CompilationTargetDevice"] for one in completed["CompilationJobSummaries"]}
     assert devices[compiled["CompilationJobArn"]] == "ml_c5"
+    assert {one["CompilationJobStatus"] for one in completed["CompilationJobSummaries"]} == {"COMPLETED"}
+    assert {one["CompilationJobStatus"] for one in failed["CompilationJobSummaries"]} <= {"FAILED"}
     assert compiled["CompilationJobArn"] not in [one["CompilationJobArn"] for one in failed["CompilationJobSummaries"]]
 
 
