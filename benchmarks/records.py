@@ -1,4 +1,4 @@
-"""Record sets against the SageMaker SDK 2.x: rows a CPU second side by side, alternating, in one run.
+"""Record sets against the SageMaker SDK 2.x: rows a second side by side, alternating, in one run.
 
 ``make bench`` writes the table to ``benchmarks/results/records.md``.
 """
@@ -34,8 +34,8 @@ LIMITS = """
 What limits us:
 
 - Decoding to a matrix of its own ends in new memory, which the kernel fills with zeros first; `out=` reads into memory
-  that is there. The rows "for comparison" are that cost with a plain copy and nothing else. A copy in one piece also
-  goes past the caches; copies of one row after another do not, so the target is read before it is written.
+  that is there. The rows "for comparison" are that cost with a plain copy of one thread and nothing else. A copy in one
+  piece also goes past the caches; copies of one row after another do not, so the target is read before it is written.
 - A sparse row of 100 numbers becomes some 650 bytes at places that depend on all lengths before. Every step is
   vectorised over the rows of a chunk: some eight passes over the keys, some seventy over the rows (their lengths and
   the strips between the numbers), where a compiled loop would need one.
@@ -106,7 +106,7 @@ class Case:
 
 @dataclass
 class Rates:
-    """Rows a CPU second of every round."""
+    """Rows a second of every round."""
 
     ours: list[float] = field(default_factory=list)
     memcpy: list[float] = field(default_factory=list)
@@ -119,9 +119,9 @@ class Rates:
 
 
 def _rate(rows: int, action: Callable[[], object]) -> float:
-    started = time.process_time()
+    started = time.perf_counter()
     action()
-    return rows / (time.process_time() - started)
+    return rows / (time.perf_counter() - started)
 
 
 def _dense_cases(columns: int, megabytes: int) -> list[Case]:
@@ -240,11 +240,12 @@ Written by `make bench`: {rounds} rounds that alternate airflow-ll, memcpy and t
 lowest and highest round in brackets. {_processor()}, Python {platform.python_version()},
 numpy {version("numpy")}; sagemaker {sdk}, in an environment of its own.
 
-Rates are in 1,000 rows a CPU second of the one thread that either side has, so that neighbours disturb less. `memcpy`
-copies the numbers of the same matrix (values and keys of a sparse one) with `numpy.copyto` into memory that is there
-already: the limit of the machine. GB/s are those of these numbers, without what the format adds. Both sides write to a
-sink that only counts, and read from bytes in memory; reading ends in new memory, which costs about as much again as the
-copy. The SDK's messages become numpy arrays in the fastest of four ways tried.
+Rates are in 1,000 rows a second. All is done by one thread, but that up to four threads, one a core, read the records
+of a whole source of uniform rows here; the SDK cannot be given another thread. `memcpy` copies the numbers of the same
+matrix (values and keys of a sparse one) with `numpy.copyto` into memory that is there already: the limit of the
+machine. GB/s are those of these numbers, without what the format adds. Both sides write to a sink that only counts, and
+read from bytes in memory; reading ends in new memory, which costs about as much again as the copy. The SDK's messages
+become numpy arrays in the fastest of four ways tried.
 
 | what | airflow-ll | GB/s | memcpy | GB/s | of memcpy | SDK | ratio to the SDK | wanted |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|

@@ -1,6 +1,6 @@
 """The SageMaker SDK's side of ``records.py``; runs in the environment .venvs/sdk and answers on standard output.
 
-One request a line on standard input, ``[name, rows, columns]``; one answer a line: the CPU seconds it took.
+One request a line on standard input, ``[name, rows, columns]``; one answer a line: the seconds it took.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _csr(records: Any, columns: int) -> tuple[Any, Any]:
 
 
 def _seconds(name: str, rows: int, columns: int) -> float:
-    """Do one task and return its CPU time; what it needs is made before."""
+    """Do one task and return its time; what it needs is made before."""
     actions: dict[str, Any] = {
         "encode": (_dense, lambda data: common.write_numpy_to_dense_tensor(Sink(), *data)),
         "parse": (_encoded, lambda data: common.read_records(io.BytesIO(data))),
@@ -86,9 +86,9 @@ def _seconds(name: str, rows: int, columns: int) -> float:
     }
     prepare, action = actions[name]
     data = prepare(rows, columns)
-    started = time.process_time()
+    started = time.perf_counter()
     action(data)
-    return time.process_time() - started
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

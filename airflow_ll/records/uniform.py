@@ -1,14 +1,17 @@
 """Read a whole source of uniform dense rows into one matrix: copy a chunk, verify it while it is in the cache.
 
 Copying goes through the bytes in order, as memory likes it; verifying jumps from row to row, which is fast in the cache
-only. So it comes second: what was copied is dropped when a row is of another kind.
+only. So it comes second: what was copied is dropped when a row is of another kind. Threads share the chunks, as half of
+the time goes into the new memory: the kernel fills it with zeros where it is first written to, by the writer's core.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -20,8 +23,7 @@ from airflow_ll.records.parts import Part, Tensors
 from airflow_ll.records.wire import HEADER_BYTES, MAGIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from io import RawIOBase
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 21
 _LARGEST_ROW = 1 << 20
+_THREADS = 4  # what saturates the memory of most machines
+
+_Chunks: TypeAlias = "Callable[[int, int], memoryview]"
+"""Gives the bytes from one place to another, or fewer when they end before; in any thread, which uses up what it got
+before it asks again."""
 
 
 def read_uniform(source: bytes | bytearray | memoryview | Path, out: NDArray[Any] | None = None) -> Part | None:
@@ -43,13 +50,10 @@ def read_uniform(source: bytes | bytearray | memoryview | Path, out: NDArray[Any
     """
     if not isinstance(source, Path):
         data = memoryview(source).cast("B")
-        layout = _first_layout(data[:_LARGEST_ROW])
-        return _read(layout, len(data), _slices(data, _chunk_bytes(layout)), out) if layout else None
+        return _read(data[:_LARGEST_ROW], len(data), lambda begin, end: data[begin:end], out)
     with source.open("rb", buffering=0) as stream:
-        layout = _first_layout(memoryview(stream.read(_LARGEST_ROW)))
-        stream.seek(0)
-        size = os.fstat(stream.fileno()).st_size
-        return _read(layout, size, _reads(stream, _chunk_bytes(layout)), out) if layout else None
+        first = memoryview(stream.read(_LARGEST_ROW))
+        return _read(first, os.fstat(stream.fileno()).st_size, _reader(stream.fileno()), out)
 
 
 def _first_layout(data: memoryview) -> DenseLayout | None:
@@ -62,11 +66,6 @@ def _first_layout(data: memoryview) -> DenseLayout | None:
         return dense_layout(Block(data[:size], np.zeros(1, np.int64), np.array([length]), 0))
     except RecordFormatError:
         return None
-
-
-def _chunk_bytes(layout: DenseLayout) -> int:
-    stride = len(layout.template)
-    return max(1, CHUNK_BYTES // stride) * stride
 
 
 def place_for(rows: int, columns: int, dtype: np.dtype[Any], out: NDArray[Any] | None) -> NDArray[Any]:
@@ -87,38 +86,65 @@ def place_for(rows: int, columns: int, dtype: np.dtype[Any], out: NDArray[Any] |
     return out[:rows]
 
 
-def _read(layout: DenseLayout, size: int, chunks: Iterator[memoryview], out: NDArray[Any] | None) -> Part | None:
+def _read(first: memoryview, size: int, chunks: _Chunks, out: NDArray[Any] | None) -> Part | None:
+    layout = _first_layout(first)
+    if layout is None or size % len(layout.template):
+        return None
     stride = len(layout.template)
     rows = size // stride
     features = place_for(rows, layout.feature_dim, layout.feature_dtype, out)
     labels = np.empty((rows, layout.label_dim), layout.label_dtype)
-    first = 0
-    for chunk in chunks:
-        last = first + len(chunk) // stride
-        if last > rows or len(chunk) % stride:
-            return None
+    step = max(1, CHUNK_BYTES // stride)
+
+    def is_uniform(begin: int) -> bool:
+        end = min(begin + step, rows)
+        chunk = chunks(begin * stride, end * stride)
+        if len(chunk) != (end - begin) * stride:
+            return False
         records = np.frombuffer(chunk, layout.dtype)
-        copy_rows(features[first:last], records["features"])
-        copy_rows(labels[first:last], records["labels"])
-        if not layout.matches(chunk, last - first):
-            return None
-        first = last
-    return Part(Tensors(features), labels if layout.label_dim else None) if first == rows else None
+        copy_rows(features[begin:end], records["features"])
+        copy_rows(labels[begin:end], records["labels"])
+        return layout.matches(chunk, end - begin)
+
+    if not _all_in_threads(is_uniform, range(0, rows, step)):
+        return None
+    return Part(Tensors(features), labels if layout.label_dim else None)
 
 
-def _slices(data: memoryview, size: int) -> Iterator[memoryview]:
-    return (data[first : first + size] for first in range(0, len(data), size))
+def _all_in_threads(is_true: Callable[[int], bool], begins: range) -> bool:
+    """Tell whether ``is_true`` of all ``begins``; the first that is not ends it in all threads."""
+    left = iter(begins)
+
+    def share() -> bool:
+        for begin in left:
+            if not is_true(begin):
+                _exhaust(left)
+                return False
+        return True
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    others = min(_THREADS, cores, len(begins)) - 1
+    if others < 1:
+        return share()
+    with ThreadPoolExecutor(others, "records") as pool:
+        shares = [pool.submit(share) for _ in range(others)]
+        return all([share(), *(one.result() for one in shares)])
 
 
-def _reads(stream: RawIOBase, size: int) -> Iterator[memoryview]:
-    """Yield ``size`` bytes after ``size`` bytes, the last time what is left, in one buffer."""
-    buffer = memoryview(bytearray(size))
-    while filled := _fill(stream, buffer):
-        yield buffer[:filled]
+def _exhaust(left: Iterable[int]) -> None:
+    for _ in left:
+        pass
 
 
-def _fill(stream: RawIOBase, buffer: memoryview) -> int:
-    filled = 0
-    while filled < len(buffer) and (taken := stream.readinto(buffer[filled:])):
-        filled += taken
-    return filled
+def _reader(file: int) -> _Chunks:
+    """Return a function that reads a file by places, in one buffer a thread."""
+    own = threading.local()
+
+    def read(begin: int, end: int) -> memoryview:
+        own.buffer = buffer = getattr(own, "buffer", None) or memoryview(bytearray(end - begin))
+        filled = 0
+        while taken := os.preadv(file, [buffer[filled : end - begin]], begin + filled):
+            filled += taken
+        return buffer[:filled]
+
+    return read

@@ -190,8 +190,13 @@ def test_a_survey_describes_what_is_alone_or_new_and_lists_what_it_knows(
     runtime: Runtime, hook: LinearLearnerHook, prefix: str, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     survey, seen, names = Survey(hook, TRAINING_JOB), Seen(), [start(number) for number in range(3)]
-    pages, lists = hook.pages, []
-    monkeypatch.setattr(hook, "pages", lambda *kind, **filters: lists.append([*filters]) or pages(*kind, **filters))
+    pages, lists = hook.pages, list[list[str]]()
+
+    def noted(resource: Any, **filters: Any) -> Any:
+        lists.append([*filters])
+        return pages(resource, **filters)
+
+    monkeypatch.setattr(hook, "pages", noted)
 
     survey.look(names[:1], seen)
     assert seen[names[0]]["HyperParameters"], "a description"
