@@ -68,6 +68,34 @@ class AccessLog:
         self._file.close()
 
 
+class _Answer:
+    """An answer on its way out. Its line is in the access log before its end leaves: who has it finds the line."""
+
+    def __init__(self, call: Call, access_log: AccessLog, send: Send) -> None:
+        self._call, self._access_log, self._send = call, access_log, send
+        self._start: Message | None = None
+        self._logged = False
+        self.status = 500
+
+    async def send(self, message: Message) -> None:
+        """Send a part of it; its start goes with its body, as with an empty one the client has all from the start."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        if not message.get("more_body"):
+            self.log()
+        if self._start:
+            await self._send(self._start)
+            self._start = None
+        await self._send(message)
+
+    def log(self) -> None:
+        """Write its line, unless that was done."""
+        if not self._logged:
+            self._access_log.write(self._call, self.status)
+            self._logged = True
+
+
 class RuntimeApp:
     """The ASGI application."""
 
@@ -82,27 +110,27 @@ class RuntimeApp:
             return
         request = Request(scope, receive)
         call = Call(request)
-        status, lost = 500, False
+        outgoing, lost = _Answer(call, self._access_log, send), False
 
         async def watched(message: Message) -> None:
-            nonlocal status, lost
+            nonlocal lost
             if message["type"] == "http.response.start":
-                status = message["status"]
-                lost = status < 300 and after_commit(self._runtime.faults, call)
+                outgoing.status = message["status"]
+                lost = outgoing.status < 300 and after_commit(self._runtime.faults, call)
                 if lost:
                     await reset(scope, receive, send)
             if not lost:
-                await send(message)
+                await outgoing.send(message)
 
         try:
             answer = await self._answer(call, request)
             if answer is reset:
-                status = _UNANSWERED
+                outgoing.status = _UNANSWERED
             await answer(scope, receive, watched)
         except ClientDisconnect:
-            status = _UNANSWERED
+            outgoing.status = _UNANSWERED
         finally:
-            self._access_log.write(call, status)
+            outgoing.log()
 
     async def _answer(self, call: Call, request: Request) -> ASGIApp:
         """Return the response to a request, or the application that gives it."""
