@@ -117,7 +117,7 @@ def entries(page: dict[str, Any]) -> list[str]:
 names = st.text(st.sampled_from("ab/-ü\U0001f642"), min_size=1, max_size=6)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     keys=st.sets(names, max_size=12),
     prefix=st.one_of(st.just(""), names),
