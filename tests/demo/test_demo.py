@@ -17,7 +17,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("demo")]
+TIMEOUT = 800  # a demo starts Airflow and trains, next to whatever else the machine does
+
+pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("demo"), pytest.mark.timeout(TIMEOUT + 60)]
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"train_months": [1], "held_out_month": 2, "min_auc": 0.8, "min_accuracy": 0.85}
@@ -82,7 +84,7 @@ def test_a_killed_demo_is_continued_and_its_training_job_adopted(demo: Demo) -> 
     assert runtime is not None  # it goes on training
 
     second = demo.start()
-    said, _ = second.communicate(timeout=200)
+    said, _ = second.communicate(timeout=TIMEOUT)
     assert second.returncode == 0, said
     assert "Continuing" in said
     assert "make demo" in said
@@ -107,7 +109,7 @@ def test_an_interrupted_demo_stops_what_it_has_started(demo: Demo) -> None:
     process = demo.start("--conf", json.dumps(SMALL))
     demo.wait_for("CreateTrainingJob", process)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert said.rstrip().endswith("Stopped; the same command continues the run.")
     assert demo.runtime_pid() is None
@@ -115,7 +117,7 @@ def test_an_interrupted_demo_stops_what_it_has_started(demo: Demo) -> None:
 
 def test_a_failed_task_and_its_reason_are_one_sentence(demo: Demo) -> None:
     process = demo.start("--conf", json.dumps(SMALL | {"min_auc": 0.999}))
-    said, _ = process.communicate(timeout=200)
+    said, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "The task check_quality failed: The AUC is 0." in said
     assert "Traceback" not in said

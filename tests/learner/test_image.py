@@ -99,7 +99,7 @@ def test_it_trains_and_serves(tree: Container) -> None:
             assert process.stdout is not None
             url = process.stdout.readline().split()[1]
             request = urllib.request.Request(f"{url}/invocations", b"1,0,0,0", {"Content-Type": "text/csv"})
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 (prediction,) = json.load(response)["predictions"]
         finally:
             process.terminate()
@@ -117,6 +117,6 @@ def test_the_container_s_commands_are_the_learner(tree: Container) -> None:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(signal.SIGTERM)  # as soon as it can be known to run
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     assert first.startswith("READY http://0.0.0.0:")
     assert process.returncode == 0

@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subp
     assert word == "READY"
     yield url, process
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     process.stdout.close()
 
 
@@ -42,7 +42,7 @@ def _post(url: str, body: bytes, **headers: str) -> tuple[int, str, str]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(f"{url}/invocations", body, named)
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, response.headers["content-type"], response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -50,9 +50,9 @@ def _post(url: str, body: bytes, **headers: str) -> tuple[int, str, str]:
 
 
 def test_ping_and_execution_parameters_answer(server: tuple[str, subprocess.Popen[str]]) -> None:
-    with urllib.request.urlopen(f"{server[0]}/ping", timeout=10) as response:
+    with urllib.request.urlopen(f"{server[0]}/ping", timeout=60) as response:
         assert response.status == 200
-    with urllib.request.urlopen(f"{server[0]}/execution-parameters", timeout=10) as response:
+    with urllib.request.urlopen(f"{server[0]}/execution-parameters", timeout=60) as response:
         parameters = json.load(response)
     assert parameters["BatchStrategy"] == "MULTI_RECORD"
     assert parameters["MaxPayloadInMB"] == 6

@@ -94,14 +94,15 @@ def test_checkpoints_are_in_step_with_s3(data_runtime: Runtime) -> None:
 
 
 @pytest.fixture
-def faults(data_runtime: Runtime) -> Iterator[Callable[[str], None]]:
-    """A function that gives the shared runtime a fault rule, which is gone afterwards."""
-    yield lambda rule: write_rules(data_runtime.data_dir, [rule])
+def faults(data_runtime: Runtime) -> Iterator[Callable[..., None]]:
+    """A function that gives the shared runtime fault rules, which are gone afterwards."""
+    yield lambda *rules: write_rules(data_runtime.data_dir, rules)
     write_rules(data_runtime.data_dir, [])
 
 
-def test_a_spot_job_goes_on_where_it_was_interrupted(data_runtime: Runtime, faults: Callable[[str], None]) -> None:
-    faults("spot-interruption resource=reclaimed times=5 seconds=5")  # a slow machine has no checkpoint by the first
+def test_a_spot_job_goes_on_where_it_was_interrupted(data_runtime: Runtime, faults: Callable[..., None]) -> None:
+    # A slow machine has no checkpoint by the first interruption, so each leaves more time than the one before.
+    faults(*(f"spot-interruption resource=reclaimed times=1 seconds={seconds}" for seconds in (5, 10, 20, 40)))
     request = checkpointed_request("reclaimed", 100_000, EnableManagedSpotTraining=True, StoppingCondition=STOPPING)
     data_runtime.client("sagemaker").create_training_job(**request)
 

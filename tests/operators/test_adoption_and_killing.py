@@ -11,6 +11,7 @@ from airflow.sdk import DAG, timezone
 from airflow_ll.operators import LinearLearnerTeardownOperator, LinearLearnerTrainingOperator
 from airflow_ll.operators.deploy import LinearLearnerDeployOperator
 from airflow_ll.operators.record_set import LinearLearnerRecordSetOperator
+from tests.local import support
 from tests.operators.conftest import ROLE, RUNS_A_DAG, calls, run_dag
 
 if TYPE_CHECKING:
@@ -59,15 +60,11 @@ def training(dag_id: str, rows: str, location: str, kind: Any = LinearLearnerTra
 
 def wait_for(runtime: Runtime, name: str, *statuses: str) -> str:
     """Return a job's status when it is one of ``statuses``."""
-    import time
-
     client = runtime.client("sagemaker")
-    for _ in range(100):
-        status = client.describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
-        if status in statuses:
-            return str(status)
-        time.sleep(0.1)
-    raise AssertionError(f"{name} is still {status}")
+    status: str = support.wait_for(
+        lambda: client.describe_training_job(TrainingJobName=name)["TrainingJobStatus"], lambda now: now in statuses
+    )
+    return status
 
 
 def test_a_killed_task_stops_its_job_and_is_no_success(

@@ -58,7 +58,7 @@ def test_a_training_job_is_awaited(aws: Runtime, dag_id: str, location: str, *, 
     start(aws, job, location, epochs=2)
     with DAG(dag_id) as dag:
         LinearLearnerTrainingSensor(
-            task_id="wait", training_job_name=job, poke_interval=0.5, timeout=60, deferrable=deferrable
+            task_id="wait", training_job_name=job, poke_interval=0.5, timeout=240, deferrable=deferrable
         )
     ran = run_dag(dag)
 
@@ -75,7 +75,7 @@ def test_a_stopped_training_job_fails_the_sensor(
     aws.client("sagemaker").stop_training_job(TrainingJobName=job)
     with DAG(dag_id) as dag:
         LinearLearnerTrainingSensor(
-            task_id="wait", training_job_name=job, poke_interval=0.5, timeout=60, deferrable=deferrable
+            task_id="wait", training_job_name=job, poke_interval=0.5, timeout=240, deferrable=deferrable
         )
 
     assert run_dag(dag).states == {"wait": "failed"}
@@ -106,7 +106,7 @@ def test_a_record_set_is_there_with_its_manifest(aws: Runtime, dag_id: str, loca
     s3_data = uploaded.record_set.s3_data
     settings: dict[str, Any] = {"poke_interval": 0.2, "deferrable": deferrable}
     with DAG(dag_id) as dag:
-        LinearLearnerRecordSetSensor(task_id="there", s3_data=s3_data, timeout=5, **settings)
+        LinearLearnerRecordSetSensor(task_id="there", s3_data=s3_data, timeout=120, **settings)
         LinearLearnerRecordSetSensor(task_id="gone", s3_data=f"{location}/gone", timeout=1, **settings)
     ran = run_dag(dag)
 

@@ -53,7 +53,7 @@ class LocalS3:
     def stop(self) -> None:
         """Stop the server and give the folder back."""
         self._server.should_exit = True
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         self.app.close()
 
     def restart(self) -> None:
@@ -63,7 +63,7 @@ class LocalS3:
 
     def blob_files(self) -> list[Path]:
         """Return the files that hold bytes."""
-        return [path for path in (self.folder / "s3" / "blobs").rglob("*") if path.is_file()]
+        return sorted(path for path in (self.folder / "s3" / "blobs").rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="module")

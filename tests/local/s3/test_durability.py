@@ -126,7 +126,7 @@ def test_a_kill_loses_nothing_acknowledged_and_tears_nothing(tmp_path: Path) -> 
         for writer in writers:
             writer.start()
         for _ in range(random.Random(turn).randrange(10, 60)):
-            assert writes.acquire(timeout=30)
+            assert writes.acquire(timeout=120)
         server.kill()
         for writer in writers:
             writer.join()
