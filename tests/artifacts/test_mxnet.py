@@ -70,7 +70,8 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_mxnet_opens_our_model_and_predicts_what_we_do(scored: Path, name: str) -> None:
     theirs = np.load(scored / name / "scores.npy")
     ours = MODELS[name].predict(_features(MODELS[name])).scores
-    np.testing.assert_allclose(theirs, ours.reshape(ROWS, -1), rtol=1e-6, atol=1e-6)
+    # A score near zero is the difference of large sums: what it loses to float32 is a share of those, not of itself.
+    np.testing.assert_allclose(theirs, ours.reshape(ROWS, -1), rtol=1e-6, atol=1e-6 * abs(ours).max())
 
 
 @pytest.mark.parametrize("name", DRAWS)
