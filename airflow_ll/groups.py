@@ -81,7 +81,7 @@ def linear_learner_model(
     hyperparameters: Mapping[str, Any] | None = None,
     at_least: Mapping[str, float] | None = None,
     at_most: Mapping[str, float] | None = None,
-    endpoint: bool | str = False,
+    endpoint: Any = False,
     features: Any = None,
     score: Any = None,
     training: Mapping[str, Any] | None = None,
@@ -116,11 +116,11 @@ def linear_learner_model(
         train = LinearLearnerTrainingOperator(
             task_id="train", role=role, records=records, hyperparameters=parameters, **_merged(common, training)
         )
-        check = _gate(_output(train, "metrics"), at_least, at_most) if at_least or at_most else None
+        check = _gate(_output(train, "metrics"), at_least or {}, at_most or {}) if at_least or at_most else None
         source = {"role": role, "model_data": _output(train, "model_data"), **common}
         deploy = ask = batch = teardown = None
         if endpoint:
-            name = endpoint if isinstance(endpoint, str) else None
+            name = None if endpoint is True else endpoint
             deploy = LinearLearnerDeployOperator(task_id="deploy", endpoint_name=name, **_merged(source, deployment))
         if deploy is not None and features is not None:
             ask = LinearLearnerPredictOperator(
@@ -130,8 +130,8 @@ def linear_learner_model(
             model = source if deploy is None else {"model_name": _output(deploy, "model_name"), **common}
             batch = LinearLearnerTransformOperator(task_id="transform", records=score, **_merged(model, transform))
         users = [one for one in (deploy, ask, batch) if one is not None]
-        if users and not isinstance(endpoint, str):
-            teardown = LinearLearnerTeardownOperator(task_id="teardown", **common)
+        if users and (endpoint is True or not endpoint):
+            teardown = LinearLearnerTeardownOperator(task_id="teardown", scope="group", **common)
             teardown.as_teardown(setups=train, on_failure_fail_dagrun=True)
             users >> teardown
             # A run is judged by its last tasks: without this one, by the teardown alone, which succeeds after failures.
@@ -162,18 +162,20 @@ def _output(operator: LinearLearnerOperator | None, key: str) -> Any:
     return outputs[key]
 
 
-def _gate(metrics: Any, at_least: Mapping[str, float] | None, at_most: Mapping[str, float] | None) -> Any:
+def _gate(metrics: Any, at_least: Mapping[str, float], at_most: Mapping[str, float]) -> Any:
     @task(task_id="check")
-    def check(metrics: dict[str, float]) -> dict[str, float]:
+    def check(
+        metrics: dict[str, float], at_least: Mapping[str, float], at_most: Mapping[str, float]
+    ) -> dict[str, float]:
         """Fail for good when the model is not good enough: another attempt would judge the same model."""
         from airflow.sdk.exceptions import AirflowFailException
 
-        faults = metric_faults(metrics, at_least or {}, at_most or {})
+        faults = metric_faults(metrics, at_least, at_most)
         if faults:
             raise AirflowFailException(" ".join(faults))
         return metrics
 
-    return check(metrics)
+    return check(metrics, at_least, at_most)  # as arguments, so that a mapped group may bring them
 
 
 def metric_faults(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.exceptions import ResourceConflictError
@@ -14,7 +15,7 @@ from airflow_ll.requests.endpoints import EndpointSpec, endpoint, endpoint_updat
 from airflow_ll.requests.names import TAG_PREFIX, TaskIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
 
@@ -141,21 +142,31 @@ def _serves_elsewhere(hook: LinearLearnerHook, owner: TaskIdentity, model_name: 
     return any((MODEL, model_name) in hook.endpoint_resources(name) for name in configs)
 
 
-def service_of_run(hook: LinearLearnerHook, identity: TaskIdentity) -> Iterator[tuple[Resource, str]]:
-    """Yield the endpoints, endpoint configs and models that any task of this DAG run has created."""
+def service_of_run(
+    hook: LinearLearnerHook, identity: TaskIdentity, tasks: Collection[str] | None = None
+) -> Iterator[tuple[Resource, str]]:
+    """Yield the endpoints, endpoint configs and models that tasks of this DAG run have created."""
     for resource in (ENDPOINT, ENDPOINT_CONFIG, MODEL):
-        yield from ((resource, name) for name in names_of_run(hook, resource, identity))
+        yield from ((resource, name) for name in names_of_run(hook, resource, identity, tasks))
 
 
-def names_of_run(hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity) -> Iterator[str]:
-    """Yield the names of what any task of this DAG run has created of one kind.
+def names_of_run(
+    hook: LinearLearnerHook, resource: Resource, identity: TaskIdentity, tasks: Collection[str] | None = None
+) -> Iterator[str]:
+    """Yield the names of what tasks of this DAG run have created of one kind.
 
     Names of a run share its hash; the tags confirm that it is no coincidence.
+
+    :param identity: any task of the run; of a mapped one, ``tasks`` are those of the same map index.
+    :param tasks: ids of the tasks; all of the run by default.
     """
     run = identity.as_tagged()
+    ids = None if tasks is None else {replace(identity, task_id=one).as_tagged().task_id for one in tasks}
     for name, arn in list(hook.names_containing(resource, identity.run_hash)):
         owner = TaskIdentity.from_tags(hook.tags(arn))
-        if owner is not None and (owner.dag_id, owner.run_id) == (run.dag_id, run.run_id):
+        if owner is None or (owner.dag_id, owner.run_id) != (run.dag_id, run.run_id):
+            continue
+        if ids is None or (owner.task_id in ids and run.map_index in (-1, owner.map_index)):
             yield name
 
 
