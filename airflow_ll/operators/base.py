@@ -14,6 +14,7 @@ from airflow_ll.hooks.failures import clear_failures
 from airflow_ll.hooks.settings import DEFAULT_MAX_RUN
 from airflow_ll.hooks.waiting import DEFAULT_POLL_INTERVAL, outcome, timeout_message, wait_until_ended
 from airflow_ll.lineage import Lineage
+from airflow_ll.operators.attempts import is_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,6 +32,7 @@ OnKill = Literal["stop", "leave"]
 
 PROVISIONING_SECONDS = 3600.0  # SageMaker's own limits count from the start of the work
 _TRIGGERER_SECONDS = 300.0
+_ASKING_SECONDS = 2.0  # of the five that Airflow gives a killed task
 
 
 class LinearLearnerOperator(Connected, BaseOperator):
@@ -143,6 +145,7 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
         self.console_urls: dict[str, str] = {}
         self._at_work: str | None = None
         self._killed = False
+        self._attempt: Any = None
 
     # What a capability says about itself.
 
@@ -175,12 +178,14 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
     @clear_failures
     def execute(self, context: Any) -> dict[str, Any]:
         """Ensure the resource, wait for it, return the result."""
+        self._attempt = context["ti"]
         return self._follow(context, self.submit(context), renewed=False)
 
     @clear_failures
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Go on after the trigger's event."""
         name, self.facts = event["name"], event["facts"]
+        self._attempt = context["ti"]
         self._prepare_kill(name)
         self._store_links(context, name)
         if event["status"] == "error":
@@ -303,9 +308,12 @@ class LinearLearnerJobOperator(LinearLearnerOperator):
             self.hook.impatient_sagemaker  # noqa: B018 - a signal handler has no time to build a client
 
     def on_kill(self) -> None:
-        """Stop the paid resource; this runs in a signal handler, with seconds to live."""
+        """Stop the paid resource, unless another attempt has it, in a signal handler that has seconds to live."""
         self._killed = True
         if self._at_work and self.stop_on_kill:
+            if is_superseded(self._attempt, _ASKING_SECONDS):
+                self.log.info("The %s %s goes on: another attempt follows", self.resource.title, self._at_work)
+                return
             self.log.info("Stopping the %s %s: its task was killed", self.resource.title, self._at_work)
             self._stop(self._at_work)
 

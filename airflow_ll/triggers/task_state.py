@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["task_state"]
+__all__ = ["state_of", "task_state"]
 
 
 async def task_state(task_instance: Any) -> str | None:
@@ -27,5 +27,10 @@ async def task_state(task_instance: Any) -> str | None:
         task_ids=[task_instance.task_id],
         run_ids=[task_instance.run_id],
     )
-    state = next(iter(states.get(task_instance.run_id, {}).values()), "removed")
+    return state_of(states, task_instance.run_id)
+
+
+def state_of(states: dict[str, dict[str, Any]], run_id: str) -> str | None:
+    """Return the one state of a run's in what Airflow has answered, as :func:`task_state` does."""
+    state = next(iter(states.get(run_id, {}).values()), "removed")
     return None if state is None else str(getattr(state, "value", state))
