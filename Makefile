@@ -85,7 +85,7 @@ bench: .venvs/sdk/.installed .venvs/vw/.installed .venvs/aiobotocore/.installed 
 	@$(BIN)/python -m benchmarks.waits
 	@$(BIN)/python -m benchmarks.imports
 
-faults: $(STAMP) ## Kill every operator at every call, throttle fifty tasks, and write the page
+faults: $(STAMP) ## Kill every operator at every call, throttle fifty tasks, kill Airflow, and write the page
 	@$(BIN)/python -m benchmarks.faults
 
 # The long form; CI runs a shorter one.

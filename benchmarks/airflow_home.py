@@ -1,7 +1,8 @@
-"""An Airflow of the benchmark's own: a metadata database with deferred tasks, and the processes that work on it."""
+"""An Airflow of a benchmark's own: a metadata database, and the processes that work on it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,16 +11,22 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil  # type: ignore[import-untyped]  # Airflow's own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["AirflowHome", "Usage", "stop", "until", "usage"]
+__all__ = ["AirflowHome", "Usage", "kill_session", "stop", "until", "usage"]
 
-_BUNDLE = "waits"
+_BUNDLE = "benchmark"
+_DATABASE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,10 @@ class AirflowHome:
     """A home folder with a SQLite database.
 
     :param connection: value of ``AIRFLOW_CONN_AWS_DEFAULT``.
+    :param settings: further environment variables of its processes.
     """
 
-    def __init__(self, folder: Path, connection: str) -> None:
+    def __init__(self, folder: Path, connection: str, **settings: str) -> None:
         self.folder = folder
         (folder / "dags").mkdir(parents=True, exist_ok=True)
         bundle = {
@@ -69,6 +77,7 @@ class AirflowHome:
         self.environment["AIRFLOW__API__BASE_URL"] = self.api
         self.environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # standalone starts "airflow"
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment |= settings
 
     def migrate(self) -> None:
         """Create the metadata database."""
@@ -86,7 +95,7 @@ class AirflowHome:
 
     def start(self, *arguments: str, python: str = sys.executable) -> subprocess.Popen[bytes]:
         """Start an ``airflow`` command in a session of its own."""
-        with (self.folder / f"{arguments[0]}.log").open("wb") as log:
+        with (self.folder / f"{arguments[0]}.log").open("ab") as log:
             return subprocess.Popen(
                 [python, "-m", "airflow", *arguments],
                 env=self.environment,
@@ -95,11 +104,47 @@ class AirflowHome:
                 start_new_session=True,
             )
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Ask the metadata database."""
-        database = sqlite3.connect(f"file:{self.folder / 'airflow.db'}?mode=ro", uri=True, timeout=60)
+    def healthy(self) -> bool:
+        """Whether the API server answers, and knows a scheduler and a triggerer that live."""
         try:
-            return list(database.execute(query))
+            with urllib.request.urlopen(f"{self.api}/api/v2/monitor/health", timeout=10) as answer:
+                parts = json.load(answer)
+        except OSError:
+            return False
+        return all(parts[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "triggerer"))
+
+    def begin_run(self, dag_id: str, run_id: str) -> bool:
+        """Begin a run of a DAG; False when Airflow has not read the DAG's file yet."""
+        with urllib.request.urlopen(f"{self.api}/auth/token", timeout=30) as answer:
+            token = json.load(answer)["access_token"]
+        request = urllib.request.Request(
+            f"{self.api}/api/v2/dags/{dag_id}/dagRuns",
+            json.dumps({"logical_date": None, "dag_run_id": run_id}).encode(),
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30):
+                return True
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+
+    def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Ask the metadata database."""
+        deadline = time.monotonic() + _DATABASE_SECONDS
+        while True:
+            try:
+                return self._ask(query, arguments)
+            except sqlite3.OperationalError:  # a killed process's journal waits for a writer to roll it back
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+
+    def _ask(self, query: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+        database = sqlite3.connect(f"file:{self.folder / 'airflow.db'}?mode=ro", uri=True, timeout=_DATABASE_SECONDS)
+        try:
+            return list(database.execute(query, arguments))
         finally:
             database.close()
 
@@ -125,10 +170,30 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def kill_session(process: subprocess.Popen[bytes]) -> None:
+    """Kill everything that a process has started, at once and without a warning, as the end of its container does.
+
+    A task runs in a process group of its own, so the group is not enough.
+    """
+    while members := _session(process.pid):
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.poll()
+    process.wait()
+
+
+def _session(leader: int) -> list[int]:
+    members = []
+    for one in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(one.pid) == leader and one.status() != psutil.STATUS_ZOMBIE:
+                members.append(one.pid)
+    return members
+
+
 def usage(process: subprocess.Popen[bytes]) -> Usage:
     """Return what a process and its children have used."""
-    import psutil  # type: ignore[import-untyped]  # Airflow's own
-
     parent = psutil.Process(process.pid)
     family = [parent, *parent.children(recursive=True)]
     times = [one.cpu_times() for one in family]

@@ -1,4 +1,4 @@
-"""Run the whole matrix and a bad day, and write their page."""
+"""Run the whole matrix, a bad day and the restarts, and write their page."""
 
 from __future__ import annotations
 
@@ -17,24 +17,35 @@ if TYPE_CHECKING:
 
     from airflow_ll.testing import LocalRuntime
     from benchmarks.faults.matrix import Matrix, Outcome
+    from benchmarks.faults.restarts import Restarted
     from benchmarks.faults.subjects import World
     from benchmarks.faults.throttling import BadDay
 
 PAGE = Path(__file__).parents[1] / "results" / "faults.md"
 AT_LEAST = 150
 TASKS = 50
+MAPPED = 6
 
 
 def main() -> int:
-    """Return 1 when a cell is wrong, there are too few of them, or the bad day was not survived."""
+    """Return 1 when a cell is wrong, there are too few of them, or a bad day or a restart was not survived."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--operator", action="append", help="only its cells (repeatable); writes no page")
     parser.add_argument("--one", action="store_true", help="only one cell an operator and mode; writes no page")
     parser.add_argument("--bad-day", type=int, metavar="TASKS", help="only a bad day of so many; writes no page")
+    parser.add_argument("--only", choices=["restarts"], help="only this section; writes no page")
+    parser.add_argument("--death", action="append", help="only restarts after it (repeatable), as 'triggerer'")
+    parser.add_argument("--mapped", type=int, default=MAPPED, help="restarts of so many tasks a mode")
     wanted = parser.parse_args()
     with _world() as (runtime, matrix, world):
         from benchmarks.faults.throttling import bad_day
 
+        if wanted.only or wanted.death:
+            restarted = _restarts(runtime, world, wanted.mapped, wanted.death)
+            from benchmarks.faults.restarts import section
+
+            print(section(restarted))
+            return int(any(one.faults for one in restarted))
         if wanted.bad_day:
             return int(not _told(bad_day(runtime, world, wanted.bad_day)).well)
         outcomes = _run(matrix, wanted.operator, one=wanted.one)
@@ -43,8 +54,10 @@ def main() -> int:
         if wanted.operator or wanted.one:
             return int(bool(wrong) or (wanted.one and len(cells) < len(outcomes)))
         day = _told(bad_day(runtime, world, TASKS))
-        PAGE.write_text(page(cells, day), encoding="utf-8")
-        return int(bool(wrong) or len(cells) < AT_LEAST or not day.well)
+        restarted = _restarts(runtime, world, MAPPED)
+        PAGE.write_text(page(cells, day, restarted), encoding="utf-8")
+        well = day.well and not any(one.faults for one in restarted)
+        return int(bool(wrong) or len(cells) < AT_LEAST or not well)
 
 
 @contextmanager
@@ -86,6 +99,15 @@ def _run(matrix: Matrix, only: list[str] | None, *, one: bool) -> list[Outcome]:
     return outcomes
 
 
+def _restarts(runtime: LocalRuntime, world: World, mapped: int, only: list[str] | None = None) -> list[Restarted]:
+    from benchmarks.faults.restarts import DEATHS, restarts, told
+
+    deaths = tuple(death for death in DEATHS if only is None or death.name in only)
+    runs = restarts(runtime, world, runtime.data_dir.parent / "restarts", mapped, deaths)
+    print(*map(told, runs), sep="\n", flush=True)
+    return runs
+
+
 def _told(day: BadDay) -> BadDay:
     print(_sentence(day), *day.failed, *day.duplicated, sep="\n")
     return day
@@ -98,8 +120,9 @@ def _sentence(day: BadDay) -> str:
     )
 
 
-def page(cells: list[Outcome], day: BadDay) -> str:
+def page(cells: list[Outcome], day: BadDay, restarted: list[Restarted]) -> str:
     """Return the results as Markdown."""
+    from benchmarks.faults.restarts import section
     from benchmarks.faults.throttling import RULES
 
     wrong = [one for one in cells if one.faults]
@@ -137,7 +160,7 @@ def page(cells: list[Outcome], day: BadDay) -> str:
         "",
         f"**{_sentence(day)}.**",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + section(restarted)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_ll.requests.names import TaskIdentity, resource_name
-from benchmarks.waits.airflow_home import AirflowHome, stop, until
+from benchmarks.airflow_home import AirflowHome, stop, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,8 +64,8 @@ def resume(runtime: LocalRuntime, folder: Path, records: dict[str, Any], output:
     (folder / "dags" / "resume.py").write_text(source, encoding="utf-8")
     airflow = home.start("standalone")
     try:
-        until(lambda: _healthy(home), airflow, "Airflow did not start")
-        until(lambda: _started(home), airflow, "the DAG did not come")
+        until(home.healthy, airflow, "Airflow did not start")
+        until(lambda: home.begin_run("resume", "resume"), airflow, "the DAG did not come")
         events, tasks = _follow(home, count)
     finally:
         stop(airflow)
@@ -117,29 +113,3 @@ def _job_end(runtime: LocalRuntime, index: int) -> float | None:
         except client.exceptions.ClientError:
             return end
         generation += 1
-
-
-def _healthy(home: AirflowHome) -> bool:
-    try:
-        with urllib.request.urlopen(f"{home.api}/api/v2/monitor/health", timeout=10) as answer:
-            parts = json.load(answer)
-    except OSError:
-        return False
-    return all(parts[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "triggerer"))
-
-
-def _started(home: AirflowHome) -> bool:
-    with urllib.request.urlopen(f"{home.api}/auth/token", timeout=30) as answer:
-        token = json.load(answer)["access_token"]
-    request = urllib.request.Request(
-        f"{home.api}/api/v2/dags/resume/dagRuns",
-        json.dumps({"logical_date": None, "dag_run_id": "resume"}).encode(),
-        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30):
-            return True
-    except urllib.error.HTTPError as error:
-        if error.code == HTTPStatus.NOT_FOUND:  # the file has not been read yet
-            return False
-        raise

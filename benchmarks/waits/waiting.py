@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.waits.airflow_home import AirflowHome, stop, until, usage
+from benchmarks.airflow_home import AirflowHome, stop, until, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
