@@ -66,7 +66,7 @@ clients: .venvs/sdk/.installed .venvs/awscli/.installed ## Set up the SageMaker 
 # What waits, kills and adopts depends on Airflow's version; the tests of the newest run on the others, too.
 AIRFLOWS := oldest airflow-3.2
 ON_ALL_AIRFLOWS := tests/test_imports.py tests/triggers tests/sensors $(addprefix tests/operators/test_,\
-  deferring.py logs.py adoption_and_killing.py whole_sequence.py)
+  attempts.py deferring.py logs.py adoption_and_killing.py whole_sequence.py)
 
 compat: clients .venvs/mxnet/.installed .venvs/openlineage/.installed $(AIRFLOWS:%=.venvs/%/.installed) ## Run others' clients, MXNet and the older Airflows against us
 	@$(BIN)/python -m pytest -n 3 -m "" tests/compat tests/artifacts/test_mxnet.py tests/records/test_sdk_reader.py tests/test_lineage.py
