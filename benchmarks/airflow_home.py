@@ -23,9 +23,10 @@ import psutil  # type: ignore[import-untyped]  # Airflow's own
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["AirflowHome", "Usage", "kill_session", "stop", "until", "usage"]
+__all__ = ["BUNDLE", "AirflowHome", "Usage", "kill_session", "stop", "until", "usage"]
 
-_BUNDLE = "benchmark"
+#: Name of the bundle with the folder's DAGs.
+BUNDLE = "benchmark"
 _DATABASE_SECONDS = 60.0
 
 
@@ -52,7 +53,7 @@ class AirflowHome:
         self.folder = folder
         (folder / "dags").mkdir(parents=True, exist_ok=True)
         bundle = {
-            "name": _BUNDLE,
+            "name": BUNDLE,
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
             "kwargs": {"path": str(folder / "dags")},
         }

@@ -20,6 +20,8 @@ from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
+from benchmarks.airflow_home import BUNDLE
+
 
 def main() -> None:
     triggers: list[tuple[str, dict[str, Any]]] = json.load(sys.stdin)
@@ -33,8 +35,8 @@ def main() -> None:
     manager: Any = DagBundlesManager
     manager().sync_bundles_to_db()
     serialized = LazyDeserializedDAG.from_dag(dag)
-    SerializedDAG.bulk_write_to_db("waits", None, [serialized])
-    SerializedDagModel.write_dag(serialized, "waits")
+    SerializedDAG.bulk_write_to_db(BUNDLE, None, [serialized])
+    SerializedDagModel.write_dag(serialized, BUNDLE)
     with create_session() as session:
         now = timezone.utcnow()
         known: Any = SerializedDagModel.get("waits", session=session)
