@@ -27,7 +27,6 @@ from airflow_ll.local.errors import (
     unsupported,
 )
 from airflow_ll.local.faults.calls import after_commit, before_commit, refuse, reset
-from airflow_ll.local.mounted import mounted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,12 +178,12 @@ class RuntimeApp:
             await anyio.to_thread.run_sync(autoscaling.check, self._runtime, call.target, body)
         if not call.ours:  # a call of ours is what another call waits for: it must need neither lock nor thread
             async with self._metrics:
-                await anyio.to_thread.run_sync(cloudwatch.app)
+                await anyio.to_thread.run_sync(cloudwatch.memory.app)
                 if call.service == "monitoring":
                     await anyio.to_thread.run_sync(cloudwatch.publish_all)
                 if "DescribeAlarms" in (call.operation, call.path.rpartition("/")[2]):
                     await anyio.to_thread.run_sync(alarms.refresh, cloudwatch)
-        return mounted(cloudwatch.app(), call.service, body)
+        return cloudwatch.memory.answering(call, body)
 
     def _control(self, call: Call, _request: Request, body: bytes) -> protocol.Answer:
         """Answer a JSON 1.1 service."""

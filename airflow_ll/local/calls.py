@@ -27,15 +27,22 @@ class Call:
 
     ``service`` is the name in its signature, ``target`` the operation in its target header (``""`` without one);
     ``operation`` and ``resource`` are what the access log and fault rules call them, ``"-"`` when there is none;
-    ``ours`` are the calls of the runtime itself.
+    ``ours`` are the calls of the runtime itself; ``wire`` is what :func:`airflow_ll.local.mutations.read` looks at.
     """
 
     def __init__(self, request: Request) -> None:
         self.started = time.perf_counter()
         prefix, _, self.target = request.headers.get("x-amz-target", "").partition(".")
         self.path, self.method = request.scope["path"], request.method
-        signed = protocol.signed_service(request.headers, request.scope["query_string"].decode("latin-1"))
-        self.service = signed or self._unsigned_service(prefix)
+        query = request.scope["query_string"].decode("latin-1")
+        signed = protocol.signed_scope(request.headers, query)
+        self.region, self.service = signed or ("us-east-1", self._unsigned_service(prefix))
+        self.wire = {
+            "target": self.target,
+            "path": self.path,
+            "query": query,
+            "content-encoding": request.headers.get("content-encoding", ""),
+        }
         self.operation = quote(self.target) or self.method
         self.resource = "-" if self.target else quote(self.path)
         self.ours = OWN_CALLS in request.headers.get("user-agent", "")

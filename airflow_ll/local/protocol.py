@@ -33,10 +33,10 @@ __all__ = [
     "render",
     "rest_operation",
     "service_model",
-    "signed_service",
+    "signed_scope",
 ]
 
-_CREDENTIAL = re.compile(r"Credential=[^/,\s]+/\d{8}/[^/,\s]+/([^/,\s]+)/aws4_request")
+_CREDENTIAL = re.compile(r"Credential=[^/,\s]+/\d{8}/([^/,\s]+)/([^/,\s]+)/aws4_request")
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def operation_model(service: str, name: str) -> OperationModel:
     return model.operation_model(name)
 
 
-def signed_service(headers: Mapping[str, str], query: str) -> str | None:
-    """Return the service in the SigV4 scope of a request (header or presigned), ``None`` when it is unsigned."""
+def signed_scope(headers: Mapping[str, str], query: str) -> tuple[str, str] | None:
+    """Return region and service of a request's SigV4 scope (header or presigned), ``None`` when it is unsigned."""
     credential = headers.get("authorization", "")
     if not credential and "X-Amz-Credential=" in query:
         credential = f"Credential={parse_qs(query).get('X-Amz-Credential', [''])[0]}"
     match = _CREDENTIAL.search(credential)
-    return match[1] if match else None
+    return (match[1], match[2]) if match else None
 
 
 def decode_json_request(operation: OperationModel, body: bytes) -> dict[str, Any]:

@@ -57,6 +57,14 @@ _SCHEMA = (
         samples REAL NOT NULL, total REAL NOT NULL, minimum REAL NOT NULL, maximum REAL NOT NULL
     );
     """,
+    """
+    CREATE TABLE mutation (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, region TEXT NOT NULL, operation TEXT NOT NULL,
+        scope TEXT NOT NULL, parameters TEXT NOT NULL, seed INTEGER NOT NULL, time REAL NOT NULL
+    );
+    CREATE INDEX mutation_by_scope ON mutation (service, region, scope);
+    CREATE INDEX mutation_by_operation ON mutation (operation, id);
+    """,
 )
 """What makes a schema out of the one before; ``PRAGMA user_version`` counts how many have run. Never edit, only add."""
 
