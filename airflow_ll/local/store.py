@@ -288,6 +288,12 @@ class Store:
         rows = self.rows("SELECT name, value, timestamp FROM metric WHERE job = ? ORDER BY id", (job,))
         return [(name, value, timestamp) for name, value, timestamp in rows]
 
+    def metric_values(self, job: str, name: str) -> list[float]:
+        """Return the values of one metric of a training job in the order they were logged."""
+        return [
+            row[0] for row in self.rows("SELECT value FROM metric WHERE job = ? AND name = ? ORDER BY id", (job, name))
+        ]
+
     def metrics_after(self, number: int, limit: int) -> list[MetricPoint]:
         """Return the metrics of all jobs that were logged after the one with ``number``."""
         sql = "SELECT id, job, name, value, timestamp FROM metric WHERE id > ? ORDER BY id LIMIT ?"

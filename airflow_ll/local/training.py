@@ -267,6 +267,7 @@ class _TrainingRun:
         points = [(name, value, now) for line in lines for name, value in parse_metrics(line)]
         if points:
             self._runtime.store.add_metrics(self._name, points)
+            self._runtime.tuning.epoch_ended(self._job, [name for name, _, _ in points])
 
     def _upload(self) -> dict[str, Any]:
         """Upload the model, and what the trainer left in its output folder; return the members that say where."""

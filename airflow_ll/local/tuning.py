@@ -15,14 +15,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_ll.local import training_jobs
+from airflow_ll.local import early_stopping, training_jobs
 from airflow_ll.local.errors import ValidationError
 from airflow_ll.local.resources import TRAINING_JOB, TUNING_JOB
 from airflow_ll.local.search_space import SearchSpace
 from airflow_ll.local.strategies import Tried, propose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from airflow_ll.local.runtime import Runtime
 
@@ -135,6 +135,7 @@ class Tuning:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._queue: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._looking: set[str] = set()
 
     def go_on(self, name: str) -> None:
         """Let a tuning job take its next decisions: it is new, was stopped, or something happened to its jobs."""
@@ -143,6 +144,12 @@ class Tuning:
     def training_ended(self, job: Mapping[str, Any]) -> None:
         """Tell the tuning job of a training job, if it has one, that the training job ended."""
         if "_TuningJob" in job:
+            self.go_on(job["_TuningJob"])
+
+    def epoch_ended(self, job: Mapping[str, Any], metrics: Container[Any]) -> None:
+        """Tell the tuning job of a training job that metrics came, if it looks at them while the job runs."""
+        if job.get("_StopsEarly") in metrics and job["_TuningJob"] not in self._looking:
+            self._looking.add(job["_TuningJob"])  # epochs can be shorter than a look at them
             self.go_on(job["_TuningJob"])
 
     def recover(self) -> None:
@@ -158,6 +165,7 @@ class Tuning:
     def _work(self) -> None:
         while True:
             name = self._queue.get()
+            self._looking.discard(name)
             if self._runtime.closing.is_set():
                 return
             try:
@@ -178,8 +186,11 @@ class Tuning:
         over = job["HyperParameterTuningJobStatus"] == "Stopping" or self._time_is_over(job)
         if over:
             self._stop([one for one in tried if one.running])
-        elif not _complete(job, tried):
-            tried = self._launch(job, tried)
+        else:
+            if early_stopping.wanted(job):
+                self._stop(self._hopeless(tried))
+            if not _complete(job, tried):
+                tried = self._launch(job, tried)
         self._note(name, job, tried)
         if not any(one.running for one in tried):
             self._finish(name, tried, stopped=over)
@@ -230,6 +241,7 @@ class Tuning:
                 "Tags": job["_Tags"],
                 "TuningJobArn": job["HyperParameterTuningJobArn"],
                 "_TuningJob": job["HyperParameterTuningJobName"],
+                **({"_StopsEarly": metric} if early_stopping.wanted(job) else {}),
             },
         )
 
@@ -240,6 +252,15 @@ class Tuning:
                     training_jobs.stop(self._runtime, {"TrainingJobName": one.name})
                 except ValidationError:
                     continue  # it ended meanwhile, and says so
+
+    def _hopeless(self, tried: Sequence[Trial]) -> list[Trial]:
+        """Return the running training jobs that are worse than those before them."""
+        ended = [self._losses(one) for one in tried if one.cost is not None]
+        return [one for one in tried if one.running and early_stopping.hopeless(self._losses(one), ended)]
+
+    def _losses(self, trial: Trial) -> list[float]:
+        """Return the objective of a training job after each epoch."""
+        return self._runtime.store.metric_values(trial.name, trial.objective_metric["MetricName"])
 
     def _note(self, name: str, job: Mapping[str, Any], tried: Sequence[Trial]) -> None:
         """Keep the counters and the best training job."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from airflow_ll.local.early_stopping import hopeless
 from airflow_ll.records import encode_records
 from tests.local.support import (
     channel,
@@ -175,6 +176,64 @@ def test_a_bayesian_search_ends_at_its_target(data_runtime: Runtime) -> None:
     assert description["HyperParameterTuningJobStatus"] == "Completed"
     assert 1 <= description["TrainingJobStatusCounters"]["Completed"] < 4
     assert description["HyperParameterTuningJobConfig"]["TuningJobCompletionCriteria"] == criteria
+
+
+@pytest.mark.parametrize("early_stopping", ["Auto", "Off"])
+def test_early_stopping_ends_a_hopeless_job(data_runtime: Runtime, early_stopping: str) -> None:
+    epochs = 1500
+    name = f"early-{early_stopping}"
+    static = training_request("x")["HyperParameters"] | {"epochs": str(epochs), "early_stopping_patience": "1000000"}
+    rates = {"Name": "learning_rate", "Values": ["0.05", "1e-9"]}  # the second one learns nothing
+    request = tuning_request(
+        name,
+        definition={"StaticHyperParameters": static},
+        Strategy="Grid",
+        ParameterRanges={"CategoricalParameterRanges": [rates]},
+        ResourceLimits={"MaxParallelTrainingJobs": 1},
+        TrainingJobEarlyStoppingType=early_stopping,
+    )
+    data_runtime.client("sagemaker").create_hyper_parameter_tuning_job(**request)
+
+    description = tuning_ended(data_runtime, name)
+    good, bad = trained_jobs(data_runtime, name)
+    ended = data_runtime.client("sagemaker").describe_training_job(TrainingJobName=bad["TrainingJobName"])
+    log = data_runtime.client("logs").filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs",
+        logStreamNamePrefix=bad["TrainingJobName"],
+        filterPattern='"validation binary_classification_cross_entropy_objective"',
+    )["events"]
+
+    stopped = early_stopping == "Auto"
+    assert description["HyperParameterTuningJobStatus"] == "Completed"
+    assert description["TrainingJobStatusCounters"]["Completed"] == 2 - stopped
+    assert description["TrainingJobStatusCounters"]["Stopped"] == int(stopped)
+    assert description["ObjectiveStatusCounters"] == {"Succeeded": 2, "Pending": 0, "Failed": 0}
+    assert description["BestTrainingJob"]["TrainingJobName"] == good["TrainingJobName"]
+    assert good["TrainingJobStatus"] == "Completed"
+    assert bad["TunedHyperParameters"] == {"learning_rate": "1e-9"}
+    assert bad["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == pytest.approx(0.693, abs=0.05)
+    assert ended["SecondaryStatus"] == bad["TrainingJobStatus"] == ("Stopped" if stopped else "Completed")
+    assert ended["ModelArtifacts"]["S3ModelArtifacts"].startswith("s3://data/tuned/")
+    assert (0 < len(log) < epochs) == stopped
+
+
+@pytest.mark.parametrize(
+    ("losses", "ended", "stop"),
+    [
+        ([], [[1.0]], False),
+        ([9.0], [], False),
+        ([9.0], [[]], False),
+        ([1.0], [[1.0]], False),  # not worse
+        ([1.1], [[1.0, 0.1]], True),  # held against the first epoch
+        ([1.1, 0.7], [[1.0, 0.2]], True),  # against the average, 0.6
+        ([1.1, 0.5], [[1.0, 0.2]], False),
+        ([2.0], [[1.0], [3.0], [5.0]], False),  # the median, not the best
+        ([4.0], [[1.0], [3.0], [5.0]], True),
+        ([0.0, 0.0, 2.5], [[3.0, 1.0]], True),  # of a job that ended in fewer epochs all count
+    ],
+)
+def test_the_median_rule(losses: list[float], ended: list[list[float]], stop: bool) -> None:
+    assert hopeless(losses, ended) is stop
 
 
 def test_a_metric_that_no_job_has_fails_it(data_runtime: Runtime) -> None:
