@@ -61,20 +61,18 @@ def _delete(operation: str, undoes: str, *scope: str, **members: Any) -> tuple[s
     return operation, _Rule(scope, **{"voids": (undoes, operation), "undoes": (undoes,), **members})
 
 
-_ALARMS = ("PutMetricAlarm", "PutCompositeAlarm")
-_ALARM: dict[str, Any] = {"voids": ("SetAlarmState", *_ACTIONS)}
 _RULES: dict[str, dict[str, _Rule]] = {
     "monitoring": {
-        **{name: _Rule(("alarm", "@AlarmName"), replaces=_ALARMS, **_ALARM) for name in _ALARMS},
         **{name: _Rule(("alarm", "@AlarmNames"), replaces=_ACTIONS, each="AlarmNames") for name in _ACTIONS},
         **dict(
             [
+                _put("PutMetricAlarm", "alarm", "@AlarmName", voids=("SetAlarmState", *_ACTIONS)),
+                _delete("DeleteAlarms", "PutMetricAlarm", "alarm", "@AlarmNames", voids=("*",), each="AlarmNames"),
                 _put("SetAlarmState", "alarm", "@AlarmName"),
                 _put("PutDashboard", "dashboard", "@DashboardName"),
                 _delete("DeleteDashboards", "PutDashboard", "dashboard", "@DashboardNames", each="DashboardNames"),
             ]
         ),
-        "DeleteAlarms": _Rule(("alarm", "@AlarmNames"), voids=("*",), undoes=_ALARMS, each="AlarmNames"),
     },
     "application-autoscaling": dict(
         [
