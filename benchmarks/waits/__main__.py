@@ -79,7 +79,7 @@ def _start(runtime: LocalRuntime, records: dict[str, Any], prefix: str, count: i
 
     client, names = runtime.client("sagemaker"), [f"{prefix}-{number:04d}" for number in range(count)]
     endless = LinearLearnerHyperparameters(
-        predictor_type="regressor", epochs=1_000_000, early_stopping_patience=2_000_000, num_models=1
+        predictor_type="regressor", epochs=1_000_000, early_stopping_patience=2_000_000, num_models=1, mini_batch_size=1
     )
     for name in names:
         spec = TrainingJobSpec(
