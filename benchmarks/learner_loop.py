@@ -27,13 +27,13 @@ from airflow_ll.learner.channels import Channel, Memory
 from airflow_ll.learner.evaluation import Evaluation
 from airflow_ll.learner.files import ChannelFiles
 from airflow_ll.learner.kernels import JIT_VARIABLE, Kernels, Work, load_kernels
-from airflow_ll.learner.prefetch import prefetch, taking_turns
 from airflow_ll.learner.rows import Batches
 from airflow_ll.learner.scaling import fit_scaler
 from airflow_ll.learner.settings import RowWeights, resolve
-from airflow_ll.learner.threads import THREADS_VARIABLE, thread_count
+from airflow_ll.learner.threads import THREADS_VARIABLE, taking_turns, thread_count
 from airflow_ll.learner.training import ParallelModels
 from airflow_ll.records import write_records
+from airflow_ll.records.prefetch import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,6 +26,7 @@ from airflow_ll.records import (
     split_rows,
 )
 from airflow_ll.records.checks import valid_rows
+from airflow_ll.records.prefetch import prefetch
 from airflow_ll.records.schema import Column
 
 if TYPE_CHECKING:
@@ -208,17 +209,17 @@ class Pipeline:
         options = self.options
         keys = () if options.split is None else options.split.key_columns
         labels = {} if options.labels is None else {"labels": options.labels}
-        return iter(
-            read_batches(
-                self.source.open(),
-                format=self.source.format,
-                columns=None if self.schema is not None else options.columns,
-                label_column=options.label_column,
-                key_columns=keys,
-                schema=self.schema,
-                **labels,
-            )
+        batches = read_batches(
+            self.source.open(),
+            format=self.source.format,
+            columns=None if self.schema is not None else options.columns,
+            label_column=options.label_column,
+            key_columns=keys,
+            schema=self.schema,
+            **labels,
         )
+        # Files are ours to read in another thread; a user's iterator or a database's cursor may belong to this one.
+        return iter(batches) if self.source.format is None else prefetch(batches)
 
     def described(self) -> FeatureSchema | None:
         """Return the schema of columns that have names and are numbers as they are; None when they have no names."""

@@ -16,8 +16,8 @@ from airflow_ll.learner.files import channel_files
 from airflow_ll.learner.initialization import SERVICE_SEED
 from airflow_ll.learner.job import TrainingJob
 from airflow_ll.learner.job_log import JobLog
-from airflow_ll.learner.prefetch import taking_turns
 from airflow_ll.learner.settings import resolve
+from airflow_ll.learner.threads import taking_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

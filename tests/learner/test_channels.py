@@ -18,9 +18,10 @@ from airflow_ll.learner.channels import CACHE_VARIABLE, Channel, Memory
 from airflow_ll.learner.files import ChannelFiles
 from airflow_ll.learner.job import TrainingJob
 from airflow_ll.learner.job_log import JobLog
-from airflow_ll.learner.prefetch import prefetch, taking_turns
 from airflow_ll.learner.settings import resolve
+from airflow_ll.learner.threads import taking_turns
 from airflow_ll.records import encode_records, write_records
+from airflow_ll.records.prefetch import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,6 +19,7 @@ from airflow_ll.records.dense import DenseLayout
 from airflow_ll.records.matrices import FLOAT32
 from airflow_ll.records.record_pb2 import Record  # type: ignore[attr-defined]  # built when it is imported
 from airflow_ll.records.runs import copy_runs
+from airflow_ll.records.tables import as_table
 from airflow_ll.records.uniform import CHUNK_BYTES, read_uniform
 from airflow_ll.records.varints import as_unsigned, ascending_varints, packed_varints, widths_of
 from airflow_ll.records.wire import frame, varint
@@ -239,3 +240,12 @@ def test_the_paths_agree_about_streams() -> None:
     whole, streamed = read_records(data), read_records(io.BytesIO(data))
     np.testing.assert_array_equal(whole.features, streamed.features)
     assert sum(len(batch) for batch in iter_records(io.BytesIO(data), 1000)) == ROWS
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2048, 5000])
+def test_columns_of_all_types_become_the_rows_of_one_matrix(rows: int) -> None:
+    numbers = np.arange(rows)
+    columns = {"a": numbers, "b": numbers * 0.5, "c": (numbers % 2).astype(bool), "d": np.full(rows, 1e39)}
+    matrix = as_table(columns).numbers(["c", "a", "d", "b"])
+    assert (matrix.dtype, matrix.flags.c_contiguous) == (np.float32, True)
+    np.testing.assert_array_equal(matrix.T, [numbers % 2, numbers, np.full(rows, np.inf), numbers * 0.5])

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["prefetch", "taking_turns"]
+__all__ = ["prefetch"]
 
 T = TypeVar("T")
 
 _DEPTH = 2
 _GRACE = 0.5  # seconds
-_TURN = 0.0002  # seconds; Python's own is 0.005
 _POLL = 0.05  # seconds after which a waiting thread looks whether it is still wanted
-
-
-@contextmanager
-def taking_turns() -> Iterator[None]:
-    """Let Python's threads take turns more often than usual.
-
-    Training makes thousands of calls of some microseconds a second, and after each of them may wait for a whole turn of
-    a thread that decodes.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
