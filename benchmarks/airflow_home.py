@@ -151,14 +151,21 @@ class AirflowHome:
 
 
 def until(
-    condition: Callable[[], bool], process: subprocess.Popen[bytes], otherwise: str, seconds: float = 1800.0
+    condition: Callable[[], bool],
+    otherwise: str,
+    *,
+    seconds: float = 1800.0,
+    process: subprocess.Popen[bytes] | None = None,
 ) -> None:
-    """Wait until a condition holds, as long as the process lives."""
+    """Wait until a condition holds, so many seconds and as long as a process lives.
+
+    :raises RuntimeError: it does not; with the words of ``otherwise``.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
-        if time.monotonic() > deadline or process.poll() is not None:
+        if time.monotonic() > deadline or (process is not None and process.poll() is not None):
             raise RuntimeError(otherwise)
-        time.sleep(0.5)
+        time.sleep(0.3)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -33,7 +33,7 @@ from airflow_ll.learner.settings import RowWeights, resolve
 from airflow_ll.learner.threads import THREADS_VARIABLE, taking_turns, thread_count
 from airflow_ll.learner.training import ParallelModels
 from airflow_ll.records import write_records
-from airflow_ll.records.prefetch import prefetch
+from airflow_ll.records.threads import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

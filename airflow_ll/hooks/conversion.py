@@ -26,8 +26,8 @@ from airflow_ll.records import (
     split_rows,
 )
 from airflow_ll.records.checks import valid_rows
-from airflow_ll.records.prefetch import prefetch
 from airflow_ll.records.schema import Column
+from airflow_ll.records.threads import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

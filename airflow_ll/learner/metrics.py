@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_ll.records.prefetch import prefetch
+from airflow_ll.records.threads import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from airflow_ll.learner.blocks import is_sparse
-from airflow_ll.records.prefetch import prefetch
+from airflow_ll.records.threads import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.records.threads import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +39,7 @@ def thread_count() -> int:
     """
     given = os.environ.get(THREADS_VARIABLE)
     if given is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_cores()
     if not given.isdecimal() or int(given) < 1:
         raise DataError(f"The environment variable {THREADS_VARIABLE} must be a number of threads, but is {given!r}.")
     return int(given)

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from airflow_ll.local import alarms, autoscaling, invocations, protocol, sagemaker, tagging
-from airflow_ll.local.calls import Call
+from airflow_ll.local.calls import MAX_BODY, Call
 from airflow_ll.local.cloudwatch import MOTO_SERVICES
 from airflow_ll.local.connections import MAX_HEADER_BYTES
 from airflow_ll.local.errors import (
@@ -40,8 +40,7 @@ __all__ = ["AccessLog", "RuntimeApp"]
 
 _log = logging.getLogger(__name__)
 
-_MAX_BODY = 32 << 20
-_MAX_DROPPED = 4 * _MAX_BODY
+_MAX_DROPPED = 4 * MAX_BODY
 _INVOCATIONS = 64
 _UNANSWERED = 499  # in the access log: the client is gone, or a fault rule cut the connection
 
@@ -143,6 +142,7 @@ class RuntimeApp:
             self._guard.check_signature(call, request, body)
             if body is None:
                 return await before_commit(self._runtime.faults, call, request) or self._s3
+            body = call.unpacked(body)
             call.read(body)
             instead = await before_commit(self._runtime.faults, call, request)
             return instead or await self._run(call, request, body)
@@ -163,7 +163,7 @@ class RuntimeApp:
         if call.service in MOTO_SERVICES:
             return await self._moto(call, body)
         if call.service == tagging.SERVICE:
-            found = await anyio.to_thread.run_sync(tagging.answer, self._runtime, call.target, call.path, body)
+            found = await anyio.to_thread.run_sync(tagging.answer, self._runtime, call, body)
             return Response(found.body, found.status, found.headers)
         if call.service not in ("sagemaker", "logs"):
             raise UnknownOperationError(f"The embedded runtime has no service {call.service}.")
@@ -181,7 +181,7 @@ class RuntimeApp:
                 await anyio.to_thread.run_sync(cloudwatch.memory.app)
                 if call.service == "monitoring":
                     await anyio.to_thread.run_sync(cloudwatch.publish_all)
-                if "DescribeAlarms" in (call.operation, call.path.rpartition("/")[2]):
+                if call.operation == "DescribeAlarms":
                     await anyio.to_thread.run_sync(alarms.refresh, cloudwatch)
         return cloudwatch.memory.answering(call, body)
 
@@ -219,10 +219,10 @@ async def _body(request: Request) -> bytes:
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= _MAX_BODY:
+        if size <= MAX_BODY:
             chunks.append(chunk)  # what is over the limit is read and dropped, so that the client sees the answer
         elif size > _MAX_DROPPED:
-            raise _EndlessBodyError(f"The request has more than {_MAX_DROPPED} bytes, and {_MAX_BODY} are allowed.")
-    if size > _MAX_BODY:
-        raise ValidationError(f"The request has {size} bytes, more than the {_MAX_BODY} allowed.")
+            raise _EndlessBodyError(f"The request has more than {_MAX_DROPPED} bytes, and {MAX_BODY} are allowed.")
+    if size > MAX_BODY:
+        raise ValidationError(f"The request has {size} bytes, more than the {MAX_BODY} allowed.")
     return b"".join(chunks)

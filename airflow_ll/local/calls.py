@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import re
 import time
+import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
 
 from airflow_ll.local import protocol
 from airflow_ll.local.clients import OWN_CALLS
-from airflow_ll.local.errors import UnknownOperationError
+from airflow_ll.local.errors import SerializationError, UnknownOperationError, ValidationError
 from airflow_ll.local.s3 import operation_name as s3_operation
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["Call"]
+__all__ = ["MAX_BODY", "Call"]
 
+#: In bytes, of every service but S3.
+MAX_BODY = 32 << 20
 _VERB = re.compile("^(Create|Describe|Update|Delete|Stop|List)")
 _TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs", "GraniteServiceVersion20100801": "monitoring"}
 
@@ -27,23 +30,20 @@ class Call:
 
     ``service`` is the name in its signature, ``target`` the operation in its target header (``""`` without one);
     ``operation`` and ``resource`` are what the access log and fault rules call them, ``"-"`` when there is none;
-    ``ours`` are the calls of the runtime itself; ``wire`` is what :func:`airflow_ll.local.mutations.read` looks at.
+    ``rpc`` calls have the operation in their path and speak CBOR (Smithy RPC); ``ours`` are the calls of the runtime
+    itself.
     """
 
     def __init__(self, request: Request) -> None:
         self.started = time.perf_counter()
         prefix, _, self.target = request.headers.get("x-amz-target", "").partition(".")
         self.path, self.method = request.scope["path"], request.method
-        query = request.scope["query_string"].decode("latin-1")
-        signed = protocol.signed_scope(request.headers, query)
+        self.query = request.scope["query_string"].decode("latin-1")
+        signed = protocol.signed_scope(request.headers, self.query)
         self.region, self.service = signed or ("us-east-1", self._unsigned_service(prefix))
-        self.wire = {
-            "target": self.target,
-            "path": self.path,
-            "query": query,
-            "content-encoding": request.headers.get("content-encoding", ""),
-        }
-        self.operation = quote(self.target) or self.method
+        self.rpc = self.service != "s3" and not self.target and self.path.startswith("/service/")
+        self._gzipped = request.headers.get("content-encoding") == "gzip"
+        self.operation = quote(self.target or (self.path.rpartition("/")[2] if self.rpc else "")) or self.method
         self.resource = "-" if self.target else quote(self.path)
         self.ours = OWN_CALLS in request.headers.get("user-agent", "")
         self._s3_operation = s3_operation(request.scope) if self.service == "s3" else ""
@@ -64,6 +64,24 @@ class Call:
             return "s3"
         return "json" if self.target or self.service in ("sagemaker", "logs") else "query"
 
+    def unpacked(self, body: bytes) -> bytes:
+        """Return the body as it was before the client compressed it, of which no more is unpacked than is allowed.
+
+        What is sent to an endpoint stays as it is: its model reads it.
+        """
+        if not self._gzipped or self.rest:
+            return body
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            plain = unpacker.decompress(body, MAX_BODY)
+        except zlib.error as error:
+            raise SerializationError(f"The request body is not gzip: {error}") from error
+        if unpacker.unconsumed_tail:
+            raise ValidationError(f"The request has more than the {MAX_BODY} bytes allowed when it is unpacked.")
+        if not unpacker.eof:
+            raise SerializationError("The request body is not gzip: it is cut off.")
+        return plain
+
     def read(self, body: bytes) -> None:
         """Take the operation and the resource out of the body, where they are there."""
         if self.rest:
@@ -74,8 +92,9 @@ class Call:
             self.operation, self.resource = operation.name, quote(labels.get("EndpointName", "-"), errors="replace")
         elif self.target:
             self.resource = _resource_name(self.target, body)
-        else:
-            self.operation = quote(parse_qs(body.decode("latin-1")).get("Action", [self.operation])[0])
+        elif not self.rpc:
+            asked = parse_qs(f"{self.query}&{body.decode('latin-1')}")
+            self.operation = quote(asked.get("Action", [self.operation])[0])
 
     @property
     def fault_names(self) -> dict[str, str]:

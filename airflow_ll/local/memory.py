@@ -92,7 +92,7 @@ class Memory:
 
     def _prepare(self, call: Call, body: bytes, seed: int) -> mutations.Mutation | None:
         """Return what a call changes, and let moto make its ids of the seed."""
-        found = mutations.read(call.service, call.region, call.wire, body)
+        found = mutations.read(call, body)
         if found is None or (call.ours and found.operation == mutations.METRIC_DATA):
             return None  # our metric data come out of the store, at every start
         self._seed(found, seed)

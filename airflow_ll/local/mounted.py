@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from starlette.responses import Response
 
 from airflow_ll.local.errors import AwsError, UnknownOperationError
-from airflow_ll.local.protocol import encode_error
+from airflow_ll.local.protocol import encode_error, in_cbor
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,7 +41,7 @@ def mounted(app: ASGIApp, service: str, body: bytes) -> ASGIApp:
             await send(message)
 
         try:
-            await app(_signed(scope, service), replay, guarded)
+            await app(_readable(scope, service, body), replay, guarded)
         except Exception:
             _log.exception("moto's %s", service)
             if started:
@@ -52,19 +52,25 @@ def mounted(app: ASGIApp, service: str, body: bytes) -> ASGIApp:
     return answer
 
 
-def _signed(scope: Scope, service: str) -> Scope:
-    """Return a scope whose header names the service; moto knows no presigned requests and would take them for S3's."""
-    if any(name == b"authorization" for name, _ in scope["headers"]):
-        return scope
-    credential = f"AWS4-HMAC-SHA256 Credential=presigned/20000101/us-east-1/{service}/aws4_request"
-    return {**scope, "headers": [*scope["headers"], (b"authorization", credential.encode())]}
+def _readable(scope: Scope, service: str, body: bytes) -> Scope:
+    """Return a scope whose headers describe the body as it is given, and name the service.
+
+    moto knows no presigned requests and would take them for S3's.
+    """
+    about_the_body = (b"content-encoding", b"content-length", b"transfer-encoding")
+    headers = [one for one in scope["headers"] if one[0] not in about_the_body]
+    headers.append((b"content-length", str(len(body)).encode()))
+    if not any(name == b"authorization" for name, _ in headers):
+        credential = f"AWS4-HMAC-SHA256 Credential=presigned/20000101/us-east-1/{service}/aws4_request"
+        headers.append((b"authorization", credential.encode()))
+    return {**scope, "headers": headers}
 
 
 def refusal(scope: Scope, error: AwsError) -> Response:
-    """Return the error in the protocol of the request, JSON or query."""
+    """Return the error in the protocol of the request: JSON, CBOR or query."""
     kind = dict(scope["headers"]).get(b"content-type", b"")
-    if b"json" in kind:
-        answer = encode_error(error)
+    if b"json" in kind or b"cbor" in kind:
+        answer = encode_error(error) if b"json" in kind else in_cbor(encode_error(error))
         return Response(answer.body, answer.status, answer.headers)
     text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
     request_id = str(uuid.uuid4())

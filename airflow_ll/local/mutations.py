@@ -6,10 +6,8 @@ no signature, say the same in all protocols, and can be written down without the
 
 from __future__ import annotations
 
-import gzip
 import json
 import time
-import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
@@ -26,7 +24,9 @@ if TYPE_CHECKING:
 
     from botocore.model import OperationModel, Shape
 
-__all__ = ["METRIC_DATA", "Mutation", "is_read_only", "operation_name", "read", "wire_request"]
+    from airflow_ll.local.calls import Call
+
+__all__ = ["METRIC_DATA", "Mutation", "is_read_only", "read", "wire_request"]
 
 METRIC_DATA = "PutMetricData"
 
@@ -53,39 +53,25 @@ class Mutation:
             yield replace(self, parameters={**self.parameters, member: [item]})
 
 
-def operation_name(target: str, path: str, query: str, body: bytes) -> str:
-    """Return the operation of a request: in its target header, its path (Smithy RPC) or its parameters (query)."""
-    if target:
-        return target
-    if path.startswith("/service/"):
-        return path.rpartition("/")[2]
-    return str(_query_tree(query, body).get("Action", ""))
-
-
 def is_read_only(operation: str) -> bool:
     """Return whether an operation only looks; AWS names such operations by their first word."""
     return operation.startswith(_READING)
 
 
-def read(service: str, region: str, request: Mapping[str, str], body: bytes) -> Mutation | None:
-    """Return what a call changes, ``None`` for one that changes nothing or that botocore does not know.
-
-    :param request: ``target``, ``path``, ``query`` and ``content-encoding`` of the HTTP request.
-    """
+def read(call: Call, body: bytes) -> Mutation | None:
+    """Return what a call changes, ``None`` for one that changes nothing or that botocore does not know."""
+    if call.service not in _MODELS or is_read_only(call.operation):
+        return None
+    model = service_model(_MODELS[call.service])
+    if call.operation not in model.operation_names:
+        return None
     try:
-        plain = gzip.decompress(body) if request["content-encoding"] == "gzip" else body
-        operation = operation_name(request["target"], request["path"], request["query"], plain)
-        if service not in _MODELS or is_read_only(operation):
-            return None
-        model = service_model(_MODELS[service])
-        if operation not in model.operation_names:
-            return None
-        parameters = _parameters(model.operation_model(operation), request, plain)
-    except (AwsError, ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, zlib.error, RecursionError):
+        parameters = _parameters(model.operation_model(call.operation), call, body)
+    except (AwsError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None  # moto refuses what cannot be read
-    if operation == METRIC_DATA:
+    if call.operation == METRIC_DATA:
         _stamp(parameters)
-    return Mutation(service, _IAM_REGION if service == "iam" else region, operation, parameters)
+    return Mutation(call.service, _IAM_REGION if call.service == "iam" else call.region, call.operation, parameters)
 
 
 def wire_request(mutation: Mutation) -> tuple[str, dict[str, str], bytes]:
@@ -99,16 +85,16 @@ def wire_request(mutation: Mutation) -> tuple[str, dict[str, str], bytes]:
     return made["url_path"], headers, urlencode(body).encode() if isinstance(body, dict) else bytes(body)
 
 
-def _parameters(operation: OperationModel, request: Mapping[str, str], body: bytes) -> dict[str, Any]:
+def _parameters(operation: OperationModel, call: Call, body: bytes) -> dict[str, Any]:
     shape = operation.input_shape
     if not isinstance(shape, StructureShape):
         return {}
-    if request["target"]:
+    if call.target:
         given: Any = json.loads(body or b"{}")
-    elif request["path"].startswith("/service/"):
+    elif call.rpc:
         given = cbor.decode(body) if body else {}
     else:
-        given = _typed(shape, _query_tree(request["query"], body))
+        given = _typed(shape, _query_tree(call.query, body))
     if not isinstance(given, dict):
         raise ValueError("the parameters are no structure")
     return {

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel, StructureShape
 
+from airflow_ll.local import cbor
 from airflow_ll.local.errors import AwsError, SerializationError, UnknownOperationError
 from airflow_ll.local.validation import validate
 
@@ -29,6 +30,7 @@ __all__ = [
     "encode_error",
     "encode_json_answer",
     "encode_rest_answer",
+    "in_cbor",
     "operation_model",
     "render",
     "rest_operation",
@@ -208,6 +210,12 @@ def encode_error(error: AwsError, *, rest: bool = False) -> Answer:
     else:
         body = {"__type": error.code, **body}
     return Answer(error.status, json.dumps(body).encode(), headers)
+
+
+def in_cbor(answer: Answer) -> Answer:
+    """Return a JSON answer as the Smithy RPC protocol has it."""
+    headers = {"content-type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
+    return Answer(answer.status, cbor.encode(json.loads(answer.body)), answer.headers | headers)
 
 
 def render(shape: Shape, value: Any) -> Any:

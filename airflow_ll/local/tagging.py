@@ -12,6 +12,7 @@ from airflow_ll.local.paging import decode_token, encode_token
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from airflow_ll.local.calls import Call
     from airflow_ll.local.runtime import Runtime
 
 __all__ = ["SERVICE", "answer"]
@@ -20,27 +21,22 @@ SERVICE = "tagging"
 """The name in the requests' signature."""
 
 _MODEL = "resourcegroupstaggingapi"
-_RPC_HEADERS = {"content-type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
 _DEFAULT_PAGE, _MAX_PAGE = 50, 100
 
 Tags = list[dict[str, str]]
 
 
-def answer(runtime: Runtime, target: str, path: str, body: bytes) -> protocol.Answer:
-    """Answer one call: of the Smithy RPC protocol, whose operation is in the path, or of JSON 1.1."""
-    rpc = path.startswith("/service/")
-    name = path.rpartition("/")[2] if rpc else target
+def answer(runtime: Runtime, call: Call, body: bytes) -> protocol.Answer:
+    """Answer one call: of the Smithy RPC protocol or of JSON 1.1."""
     try:
-        operation = protocol.operation_model(_MODEL, name)
-        request = protocol.decode_json_request(operation, _as_json(body) if rpc else body)
-        if name not in _OPERATIONS:
-            raise unsupported(name)
-        found = protocol.encode_json_answer(operation, _OPERATIONS[name](runtime, request))
+        operation = protocol.operation_model(_MODEL, call.operation)
+        request = protocol.decode_json_request(operation, _as_json(body) if call.rpc else body)
+        if call.operation not in _OPERATIONS:
+            raise unsupported(call.operation)
+        found = protocol.encode_json_answer(operation, _OPERATIONS[call.operation](runtime, request))
     except AwsError as error:
         found = protocol.encode_error(error)
-    if not rpc:
-        return found
-    return protocol.Answer(found.status, cbor.encode(json.loads(found.body)), {**found.headers, **_RPC_HEADERS})
+    return protocol.in_cbor(found) if call.rpc else found
 
 
 def _as_json(body: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,10 +21,11 @@ from airflow_ll.records.dense import copy_rows
 from airflow_ll.records.framing import Block
 from airflow_ll.records.messages import dense_layout
 from airflow_ll.records.parts import Part, Tensors
+from airflow_ll.records.threads import usable_cores
 from airflow_ll.records.wire import HEADER_BYTES, MAGIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -118,22 +120,16 @@ def _all_in_threads(is_true: Callable[[int], bool], begins: range) -> bool:
     def share() -> bool:
         for begin in left:
             if not is_true(begin):
-                _exhaust(left)
+                deque(left, maxlen=0)
                 return False
         return True
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    others = min(_THREADS, cores, len(begins)) - 1
+    others = min(_THREADS, usable_cores(), len(begins)) - 1
     if others < 1:
         return share()
     with ThreadPoolExecutor(others, "records") as pool:
         shares = [pool.submit(share) for _ in range(others)]
         return all([share(), *(one.result() for one in shares)])
-
-
-def _exhaust(left: Iterable[int]) -> None:
-    for _ in left:
-        pass
 
 
 def _reader(file: int) -> _Chunks:

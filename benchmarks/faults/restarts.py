@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_ll.requests.names import TaskIdentity, resource_name
-from benchmarks.airflow_home import AirflowHome, kill_session
+from benchmarks.airflow_home import AirflowHome, kill_session, until
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from airflow_ll.testing import LocalRuntime
@@ -169,7 +169,7 @@ class _Airflow:
         self.home.migrate()
         for command in _COMMANDS:
             self._living[command] = self.home.start(command)
-        _until(self.home.healthy, _START_SECONDS, "Airflow did not start")
+        until(self.home.healthy, "Airflow did not start", seconds=_START_SECONDS)
 
     def restart(self, death: Death) -> None:
         """Kill what dies, and start it again."""
@@ -209,9 +209,9 @@ class _Run:
 
     def whole(self) -> Restarted:
         begun, home = time.monotonic(), self._airflow.home
-        _until(partial(home.begin_run, _DAG_ID, self._run_id), _START_SECONDS, "the DAG did not come")
+        until(partial(home.begin_run, _DAG_ID, self._run_id), "the DAG did not come", seconds=_START_SECONDS)
         at_kills = list(self._kills())
-        _until(self._ended, _RUN_SECONDS, f"the run did not end: {self._states()}")
+        until(self._ended, f"the run did not end: {self._states()}", seconds=_RUN_SECONDS)
         tasks = home.rows("select state, try_number from task_instance where run_id = ?", self._run_id)
         adopted = home.rows("select value from xcom where run_id = ? and key = 'adopted'", self._run_id)
         names = self._names("CreateTrainingJob")
@@ -230,7 +230,7 @@ class _Run:
 
     def _kills(self) -> Iterator[str]:
         """Kill while jobs are submitted, and again when what was killed first has gone on with all of them."""
-        _until(lambda: self._ended() or self._under_way(), _KILL_SECONDS, "no jobs were created")
+        until(lambda: self._ended() or self._under_way(), "no jobs were created", seconds=_KILL_SECONDS)
         for _ in range(2):
             if self._ended():
                 return
@@ -238,7 +238,7 @@ class _Run:
             print(f"{self._death.name} killed: {so_far}", flush=True)
             self._airflow.restart(self._death)
             yield so_far
-            _until(partial(self._gone_on, since), _KILL_SECONDS, f"{self._death.name}: nothing went on")
+            until(partial(self._gone_on, since), f"{self._death.name}: nothing went on", seconds=_KILL_SECONDS)
 
     def _so_far(self) -> str:
         states = ", ".join(f"{count} {state}" for state, count in sorted(self._states().items()))
@@ -281,14 +281,6 @@ class _Run:
         log = (self._runtime.data_dir / "access.log").read_text(encoding="utf-8").splitlines()
         calls = [line.split(" ") for line in log if f" {operation} " in line and run_hash in line]
         return [call[3] for call in calls if int(call[4]) < 300]
-
-
-def _until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(otherwise)
-        time.sleep(0.3)
 
 
 def told(one: Restarted) -> str:

@@ -64,8 +64,8 @@ def resume(runtime: LocalRuntime, folder: Path, records: dict[str, Any], output:
     (folder / "dags" / "resume.py").write_text(source, encoding="utf-8")
     airflow = home.start("standalone")
     try:
-        until(home.healthy, airflow, "Airflow did not start")
-        until(lambda: home.begin_run("resume", "resume"), airflow, "the DAG did not come")
+        until(home.healthy, "Airflow did not start", process=airflow)
+        until(lambda: home.begin_run("resume", "resume"), "the DAG did not come", process=airflow)
         events, tasks = _follow(home, count)
     finally:
         stop(airflow)

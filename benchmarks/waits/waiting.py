@@ -78,7 +78,7 @@ def wait(
     triggerer = home.start("triggerer", python=python)
     try:
         waiting = "select count(*) from trigger where triggerer_id is null"
-        until(lambda: home.rows(waiting)[0][0] == 0, triggerer, "the triggerer did not take its triggers")
+        until(lambda: home.rows(waiting)[0][0] == 0, "the triggerer did not take its triggers", process=triggerer)
         time.sleep(60)  # all have had their first look
         before, used, begun = _calls(runtime), usage(triggerer), time.monotonic()
         time.sleep(seconds)

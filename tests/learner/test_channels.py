@@ -21,7 +21,7 @@ from airflow_ll.learner.job_log import JobLog
 from airflow_ll.learner.settings import resolve
 from airflow_ll.learner.threads import taking_turns
 from airflow_ll.records import encode_records, write_records
-from airflow_ll.records.prefetch import prefetch
+from airflow_ll.records.threads import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

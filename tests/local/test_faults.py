@@ -108,6 +108,7 @@ def test_counting_and_chance(tmp_path: Path) -> None:
         ("logs", "describe_log_groups", {}, "ThrottlingException"),
         ("sts", "get_caller_identity", {}, "ThrottlingException"),
         ("cloudwatch", "list_metrics", {}, "ThrottlingException"),
+        ("resourcegroupstaggingapi", "get_resources", {}, "ThrottlingException"),
         ("s3", "list_buckets", {}, "SlowDown"),
         ("s3", "put_object", {"Bucket": "data", "Key": "slow", "Body": b"x" * 100_000}, "SlowDown"),
     ],

@@ -14,8 +14,10 @@ from urllib.parse import urlencode
 import pytest
 from botocore.exceptions import ClientError
 from botocore.serialize import create_serializer
+from starlette.requests import Request
 
 from airflow_ll.local import mutations
+from airflow_ll.local.calls import Call
 from airflow_ll.local.protocol import service_model
 
 if TYPE_CHECKING:
@@ -232,6 +234,16 @@ def test_secrets_are_not_kept_and_what_cannot_be_repeated_is_told(fresh_runtime:
     assert "unknown Do of an earlier run cannot be repeated" in lines[1]
 
 
+def said(service: str, path: str, headers: dict[str, str], body: bytes) -> mutations.Mutation | None:
+    """Return what a request changes."""
+    credential = f"AWS4-HMAC-SHA256 Credential=key/20000101/us-east-1/{service}/aws4_request"
+    lines = [(key.lower().encode(), value.encode()) for key, value in {**headers, "Authorization": credential}.items()]
+    call = Call(Request({"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": lines}))
+    plain = call.unpacked(body)
+    call.read(plain)
+    return mutations.read(call, plain)
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("protocol", ["smithy-rpc-v2-cbor", "json", "query"])
 def test_all_protocols_say_the_same(protocol: str, compressed: bool) -> None:
@@ -247,24 +259,38 @@ def test_all_protocols_say_the_same(protocol: str, compressed: bool) -> None:
         model = service_model("cloudwatch").operation_model(name)
         made = create_serializer(protocol, include_validation=False).serialize_to_request(dict(parameters), model)
         body = urlencode(made["body"]).encode() if isinstance(made["body"], dict) else made["body"]
-        request = {
-            "target": made["headers"].get("X-Amz-Target", "").rpartition(".")[2],
-            "path": made["url_path"],
-            "query": "",
-            "content-encoding": "gzip" if compressed else "",
-        }
-        found = mutations.read("monitoring", "us-east-1", request, gzip.compress(body) if compressed else body)
+        if compressed:
+            body, made["headers"] = gzip.compress(body), {**made["headers"], "Content-Encoding": "gzip"}
+        found = said("monitoring", made["url_path"], made["headers"], body)
 
         assert found is not None
-        said = json.loads(json.dumps(found.parameters).replace('"2023-11-14T22:13:20Z"', "1700000000"))
-        assert (found.operation, said) == (name, parameters)
+        plain = json.loads(json.dumps(found.parameters).replace('"2023-11-14T22:13:20Z"', "1700000000"))
+        assert (found.operation, plain) == (name, parameters)
 
 
 def test_what_only_reads_or_cannot_be_read_is_no_change() -> None:
-    request = {"target": "", "path": "/", "query": "", "content-encoding": ""}
     for body in (b"Action=GetRole&RoleName=r", b"Action=SimulateCustomPolicy", b"Action=Unknown", b"", b"\xff=&.=.&="):
-        assert mutations.read("iam", "us-east-1", request, body) is None
-    for target, body in (("DeleteAlarms", b"{"), ("DeleteAlarms", b"[]"), ("DeleteAlarms", b"[" * 100_000)):
-        assert mutations.read("monitoring", "us-east-1", request | {"target": target}, body) is None
-    assert mutations.read("monitoring", "us-east-1", request | {"content-encoding": "gzip"}, b"no gzip") is None
-    assert mutations.read("sts", "us-east-1", request, b"Action=AssumeRole&RoleArn=r") is None
+        assert said("iam", "/", {}, body) is None
+    for body in (b"{", b"[]", b"[" * 100_000):
+        assert said("monitoring", "/", {"x-amz-target": "GraniteServiceVersion20100801.DeleteAlarms"}, body) is None
+    assert said("sts", "/", {}, b"Action=AssumeRole&RoleArn=r") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (gzip.compress(bytes(40 << 20)), "more than the 33554432 bytes allowed when it is unpacked"),
+        (gzip.compress(b"{}")[:-4], "cut off"),
+        (b"no gzip", "is not gzip"),
+    ],
+)
+def test_a_compressed_body_is_unpacked_within_bounds(data_runtime: Runtime, body: bytes, words: str) -> None:
+    client = data_runtime.client("cloudwatch")
+
+    def compressed(request: Any, **_: Any) -> None:
+        request.data = body
+        request.headers["Content-Encoding"] = "gzip"
+
+    client.meta.events.register("before-sign.cloudwatch.ListMetrics", compressed)
+    with pytest.raises(ClientError, match=words):
+        client.list_metrics()

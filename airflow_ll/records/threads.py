@@ -1,7 +1,8 @@
-"""Reading ahead: an iterator that works in a thread of its own while its items are used."""
+"""Threads: how many cores there are for them, and an iterator that works in one while its items are used."""
 
 from __future__ import annotations
 
+import os
 import threading
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, TypeVar
@@ -9,13 +10,18 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["prefetch"]
+__all__ = ["prefetch", "usable_cores"]
 
 T = TypeVar("T")
 
 _DEPTH = 2
 _GRACE = 0.5  # seconds
 _POLL = 0.05  # seconds after which a waiting thread looks whether it is still wanted
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
