@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.home import database
@@ -11,8 +14,6 @@ from demo.resources import RunResources
 from demo.training_log import best_model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
 __all__ = ["collect", "show", "write"]
@@ -75,9 +76,10 @@ def _count(number: int, what: str) -> str:
 
 
 def _next(data_dir: Path) -> str:
+    command = os.path.relpath(Path(sys.executable).with_name("airflow-ll"))  # no shell knows it by its name alone
     return f"""
 The figures are in {data_dir / "demo.json"}, Airflow's own words in {data_dir / "demo.log"}.
 Next:
   make demo     train anew: a new run of the DAG
   make up       the same with Airflow's UI; run [bold]flights_batch_scoring[/] there to score a day of December
-  airflow-ll local --data-dir {data_dir / "runtime"}     browse these jobs and objects with boto3"""
+  {command} local --data-dir {data_dir / "runtime"}     browse these jobs and objects with boto3"""

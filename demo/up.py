@@ -69,8 +69,8 @@ def up(data_dir: Path, conf: dict[str, Any] | None = None, *, port: int | None =
             console.print(
                 f"[red]The run failed[/]: {api.url}/dags/{DAG_ID}/runs/{identity.run_id} shows the tasks' logs."
             )
-        console.print("Ctrl-C stops everything.")
         with contextlib.suppress(KeyboardInterrupt):
+            console.print("Ctrl-C stops everything.")
             signal.pause()
     console.print("Stopped.")
     return 0
@@ -147,9 +147,13 @@ def _knows_the_dag(api: _Api) -> bool:
 def _trigger(api: _Api, identity: RunIdentity) -> None:
     """Start the run anew under its id: what it has already made, it finds by name."""
     runs = f"/dags/{DAG_ID}/dagRuns"
-    known = [run["dag_run_id"] for run in api.call("GET", f"{runs}?limit=100&order_by=-run_after")["dag_runs"]]
-    if identity.run_id in known:
-        api.call("DELETE", f"{runs}/{urllib.parse.quote(identity.run_id)}")
+    known = api.call("GET", f"{runs}?limit=100&order_by=-run_after")["dag_runs"]
+    for run in (run for run in known if run["dag_run_id"] == identity.run_id):
+        begun = f"{runs}/{urllib.parse.quote(identity.run_id)}"
+        if run["state"] not in ENDED:  # it was interrupted, and Airflow deletes no run that it takes for running
+            api.call("PATCH", f"/dags/{DAG_ID}", {"is_paused": True})
+            api.call("PATCH", begun, {"state": "queued"})
+        api.call("DELETE", begun)
     api.call("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
     new = {"dag_run_id": identity.run_id, "logical_date": identity.logical_date, "conf": identity.conf}
     api.call("POST", runs, new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -112,6 +113,23 @@ def test_an_interrupted_demo_stops_what_it_has_started(demo: Demo) -> None:
     said, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert said.rstrip().endswith("Stopped; the same command continues the run.")
+    assert demo.runtime_pid() is None
+
+
+def test_an_interrupted_demo_is_continued_with_the_ui(demo: Demo) -> None:
+    process = demo.start("--conf", json.dumps(SMALL))
+    demo.wait_for("CreateTrainingJob", process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=TIMEOUT)
+
+    process = demo.start("up")
+    assert process.stdout is not None
+    said = "".join(itertools.takewhile(lambda line: line != "Ctrl-C stops everything.\n", process.stdout))
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=TIMEOUT)[0].endswith("Stopped.\n")
+    assert process.returncode == 0
+    assert "endpoints left  0" in said
+    assert json.loads((demo.data_dir / "demo.json").read_text())["predictions"] == 23611
     assert demo.runtime_pid() is None
 
 
