@@ -1,8 +1,8 @@
 """Compiled loops for sparse rows (numba, extra ``fast``): the same operations in the same order as numpy's and scipy's.
 
-Importing numba takes about a second, and compiling for the first time a few (numba keeps the result in its cache, which
-is next to this file or, where that cannot be written, in the user's cache folder; ``NUMBA_CACHE_DIR`` sets another). A
-job uses them when it is long enough to gain more than that.
+Importing numba takes up to a second, and compiling for the first time some more (numba keeps the result in its cache,
+which is next to this file or, where that cannot be written, in the user's cache folder; ``NUMBA_CACHE_DIR`` sets
+another). A job uses them when it is long enough to gain more than that.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["JIT_VARIABLE", "Kernels", "Work", "load_kernels"]
 JIT_VARIABLE = "AIRFLOW_LL_JIT"
 _MODES = ("auto", "always", "never")
 
-_PAYS_FROM = 4.0  # seconds of plain training; about half of them are saved
+_PAYS_FROM = 1.0  # seconds of plain training; about half of them are saved
 _FEWEST_COLUMNS = 8  # as many as a processor takes at once; for fewer scipy is as fast
 
 # What plain training costs on a core, roughly: `python -m benchmarks.learner_loop` measures it.
-_SECONDS_A_PRODUCT = 3e-10  # of one value and one weight, for score and gradient together
-_SECONDS_AN_UPDATE = 2e-9  # of one weight
+_SECONDS_A_PRODUCT = 6e-10  # of one value and one weight, for score and gradient together
+_SECONDS_AN_UPDATE = 5e-9  # of one weight
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Kernels:
     gradient : callable
         ``(data, indices, indptr, derivative, shift, bias, out)``: out = rows' @ derivative - shift * bias.
     adam : callable
-        ``(weights, gradient, mean, square, rates, betas, epsilon, correction)``: Adam's update of flat arrays.
+        ``(weights, gradient, mean, square, rates, decay, betas, epsilon, correction)``: Adam's update of flat arrays.
     """
 
     scores: Callable[..., None]
@@ -118,7 +118,7 @@ def _warm_up(kernels: Kernels) -> None:
     kernels.scores(data, indices, pointers, one, data, one.copy())
     kernels.gradient(data, indices, pointers, one, data, data, one.copy())
     betas, number = np.ones(4, np.float32), np.float32(1)
-    kernels.adam(data, data.copy(), data.copy(), data.copy(), data.copy(), betas, number, number)
+    kernels.adam(*(data.copy() for _ in range(6)), betas, number, number)
 
 
 # What follows is compiled: plain loops over models inside of loops over values, which become vector instructions.
@@ -153,11 +153,19 @@ def _gradient(data: Any, indices: Any, indptr: Any, derivative: Any, shift: Any,
 
 
 def _adam(
-    weights: Any, gradient: Any, mean: Any, square: Any, rates: Any, betas: Any, epsilon: Any, correction: Any
+    weights: Any,
+    gradient: Any,
+    mean: Any,
+    square: Any,
+    rates: Any,
+    decay: Any,
+    betas: Any,
+    epsilon: Any,
+    correction: Any,
 ) -> None:
     beta_1, rest_1, beta_2, rest_2 = betas[0], betas[1], betas[2], betas[3]
     for place in range(weights.size):
-        slope = gradient[place]
+        slope = gradient[place] + weights[place] * decay[place]
         mean[place] = mean[place] * beta_1 + slope * rest_1
         square[place] = square[place] * beta_2 + slope * slope * rest_2
         step = mean[place] / (math.sqrt(square[place]) + epsilon)

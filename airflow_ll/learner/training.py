@@ -125,7 +125,6 @@ class _Part:
         self.weights = np.ascontiguousarray(weights[:, columns])
         self._optimizer = _build_optimizer(settings, self.weights.shape, kernels)
         self._gradient = np.empty_like(self.weights)
-        self._decayed = np.empty_like(self.weights)
         self._decay = np.tile(np.array([each.wd for each in candidates], np.float32), (len(weights), classes))
         self._decay[-1] *= settings.bias_wd_mult if hp.use_bias else 0
         self._schedule = _Schedule(candidates, classes, scheduled=bool(hp.use_lr_scheduler))
@@ -173,20 +172,18 @@ class _Part:
         self._optimizer.restore(state)
 
     def _update(self) -> None:
-        np.multiply(self.weights, self._decay, out=self._decayed)
-        np.add(self._gradient, self._decayed, out=self._gradient)
         rates = self._schedule.next()
         if rates is not self._rates_of_columns:
             self._rates_of_columns = rates
             self._rates[:] = rates
             self._rates[-1] *= self._bias_rate
-        self._optimizer.update(self.weights, self._gradient, self._rates)
+        self._optimizer.update(self.weights, self._gradient, self._rates, self._decay)
         if self._has_l1:
             self._shrink(rates * self._l1)
 
     def _shrink(self, thresholds: Array) -> None:
         """Take the proximal step of l1: every weight but the bias moves towards 0 by rate * l1, and stops there."""
-        inner, scratch = self.weights[:-1], self._decayed[:-1]
+        inner, scratch = self.weights[:-1], self._gradient[:-1]  # which has been used
         np.abs(inner, out=scratch)
         np.subtract(scratch, thresholds, out=scratch)
         np.maximum(scratch, 0, out=scratch)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ROWS, FEATURES = 120, 35
 SHORT = Work(values=10_000, features=100, columns=32, batches=10, epochs=5)
+#: The sparse rows of `python -m benchmarks.learner`: two seconds in plain numpy, one compiled.
+MEASURED = Work(values=10_000_000, features=10_000, columns=32, batches=200, epochs=5, threads=2)
 LONG = Work(values=100_000_000, features=100_000, columns=32, batches=10_000, epochs=15)
 
 
@@ -69,9 +71,9 @@ def test_the_compiled_adam_is_numpy_s(kernels: Kernels, rng: np.random.Generator
     ours = theirs = rng.normal(size=shape).astype(np.float32)
     theirs = ours.copy()
     for _ in range(30):
-        gradient, rates = rng.normal(size=(2, *shape)).astype(np.float32)
-        plain.update(theirs, gradient.copy(), np.abs(rates))
-        compiled.update(ours, gradient.copy(), np.abs(rates))
+        gradient, rates, decay = rng.normal(size=(3, *shape)).astype(np.float32)
+        for rule, weights in ((plain, theirs), (compiled, ours)):
+            rule.update(weights, gradient.copy(), np.abs(rates), np.abs(decay))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     for name, value in plain.state().items():
         np.testing.assert_allclose(compiled.state()[name], value, rtol=1e-5, atol=1e-7)
@@ -156,9 +158,10 @@ def test_a_long_job_without_numba_says_what_it_could_have(monkeypatch: pytest.Mo
     assert "extra 'fast'" in why
 
 
-def test_a_long_job_compiles(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("work", [LONG, MEASURED])
+def test_a_long_job_compiles(kernels: Kernels, monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     monkeypatch.setenv(JIT_VARIABLE, "auto")
-    assert load_kernels(LONG)[0] is not None
+    assert load_kernels(work)[0] is not None
 
 
 def test_asking_for_numba_without_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
