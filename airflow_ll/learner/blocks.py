@@ -15,12 +15,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Block", "is_sparse", "regroup"]
+__all__ = ["Block", "is_sparse", "regroup", "spans"]
+
+_SPAN = 65_536
 
 
 def is_sparse(features: Any) -> bool:
     """Return whether a matrix is scipy's, without importing scipy."""
     return hasattr(features, "tocsr")
+
+
+def spans(rows: int) -> Iterator[slice]:
+    """Cut rows into slices of at most 65,536: what is calculated for all of them needs memory for one slice only."""
+    for start in range(0, rows, _SPAN):
+        yield slice(start, min(rows, start + _SPAN))
 
 
 @dataclass(frozen=True, eq=False)

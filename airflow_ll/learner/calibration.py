@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_ll.learner.blocks import spans
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -103,13 +105,24 @@ def calibrate(scores: NDArray[np.float32], labels: NDArray[np.float32], criterio
     """
     if not criterion.calibrates or not len(scores):
         return Calibration(_DEFAULT_THRESHOLD, 0.0)
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    hits = np.cumsum(labels[order] > 0)
-    # Examples of one score are on the same side of any threshold: count at the last of each group.
-    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    alarms = last + 1 - hits[last]
-    values = criterion.values(hits[last], alarms, int(hits[-1]), len(scores))
-    best = len(values) - 1 - int(np.argmax(values[::-1]))
-    chosen = last[best] if criterion.has_target else max(0, last[best] - 1)
-    return Calibration(float(ranked[chosen]), float(values[best]))
+    ranked = np.sort(scores)[::-1]
+    last, value = _best(ranked, np.sort(scores[labels > 0]), criterion)
+    chosen = last if criterion.has_target else max(0, last - 1)
+    return Calibration(float(ranked[chosen]), value)
+
+
+def _best(ranked: NDArray[np.float32], positives: NDArray[np.float32], criterion: Criterion) -> tuple[int, float]:
+    """Return the place in ``ranked``, scores from the highest, of the best threshold's last example, and its value."""
+    rows, best, value = len(ranked), 0, -np.inf
+    for span in spans(rows):
+        # Examples of one score are on the same side of any threshold: count at the last of each group.
+        part = ranked[span.start : span.stop + 1]
+        last = span.start + np.flatnonzero(np.append(part[1:] != part[:-1], [True] if span.stop == rows else []))
+        if not len(last):
+            continue
+        hits = len(positives) - np.searchsorted(positives, ranked[last], "left")
+        values = criterion.values(hits, last + 1 - hits, len(positives), rows)
+        place = len(values) - 1 - int(np.argmax(values[::-1]))
+        if values[place] >= value:
+            best, value = int(last[place]), float(values[place])
+    return best, value

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,17 @@ from sklearn.metrics import accuracy_score, fbeta_score, precision_score, recall
 
 from airflow_ll.learner.calibration import Criterion, calibrate
 from airflow_ll.learner.metrics import roc_auc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True, params=[2, 65_536], ids=["many spans", "one span"], scope="module")
+def _spans(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow_ll.learner.blocks._SPAN", request.param)
+        yield
+
 
 EXAMPLES = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=40)
 
@@ -66,4 +79,4 @@ def test_the_loss_criterion_leaves_the_threshold_alone() -> None:
 @given(examples=EXAMPLES.filter(lambda examples: len({label for _, label in examples}) == 2))
 def test_auc_agrees_with_scikit_learn(examples: list[tuple[int, bool]]) -> None:
     scores, labels = _arrays(examples)
-    assert roc_auc(scores, labels.astype(np.int64)) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert roc_auc(scores, labels) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)

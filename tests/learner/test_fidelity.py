@@ -124,7 +124,7 @@ def test_every_logged_job_improves_and_ends_by_our_rule(shared: Path, file: str,
 
 
 def test_auc_counts_ties_as_half() -> None:
-    assert roc_auc(np.array([0.1, 0.5, 0.5, 0.9], np.float32), np.array([0, 0, 1, 1])) == 3.5 / 4
+    assert roc_auc(np.array([0.1, 0.5, 0.5, 0.9], np.float32), np.array([0, 0, 1, 1], np.float32)) == 3.5 / 4
 
 
 def test_the_service_s_metric_definitions_match_our_log(
