@@ -58,7 +58,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _step(self, rows: slice, weights: Array, gradient: Array, rates: Array, scratch: Array) -> None:
-        """Make the step of the weights of some rows, which all but the rule's memory is cut to."""
+        """Step the weights of ``rows``: all arrays are cut to them, but the rule's own memory is not."""
 
     @abstractmethod
     def state(self) -> dict[str, NDArray[Any]]:

@@ -116,7 +116,7 @@ class _TrainingRun:
         self._kept: dict[str, Any] = {}
         self._last_line = ""
         self._started = float(self._job.get("TrainingStartTime") or 0)
-        self._trained = 0.0
+        self._trained = float(self._job.get("_Trained", 0))
         self._interrupted = False
         config = self._job.get("CheckpointConfig")
         self._checkpoints = Checkpoints(runtime, config, self._root) if config else None
@@ -150,6 +150,7 @@ class _TrainingRun:
     def _go_on(self) -> None:
         """Begin again after a runtime that ended: from checkpoints, or because the job's RetryStrategy wants it."""
         self._handle.check()
+        self._trained += self._seconds_cut_short()
         has_checkpoints = False
         if self._checkpoints is not None:
             self._checkpoints.upload()  # what the earlier runtime did not come to upload
@@ -160,6 +161,14 @@ class _TrainingRun:
         retries = int(self._job.get("_Retries", 0)) + (0 if has_checkpoints else 1)
         self._enter("Interrupted" if spot else "Restarting", _Retries=retries)
         self._enter("Starting")
+
+    def _seconds_cut_short(self) -> float:
+        """Return how long the trainer that an earlier runtime left had run, to the last metric that it logged."""
+        phase = self._job["SecondaryStatusTransitions"][-1]
+        if phase["Status"] != "Training":
+            return 0.0
+        latest = max((at for _, _, at in self._runtime.store.metrics(self._name)), default=0.0)
+        return max(0.0, latest - float(phase["StartTime"]))
 
     def _phases(self) -> None:
         provision(self._runtime, self._handle, TRAINING_JOB.key, self._name)
@@ -185,7 +194,7 @@ class _TrainingRun:
 
     def _enter(self, secondary: str, **members: Any) -> None:
         self._handle.check()
-        if not enter(self._runtime, self._name, secondary, **members):
+        if not enter(self._runtime, self._name, secondary, _Trained=self._trained, **members):
             raise StopJobError
         hold(self._runtime, self._handle, TRAINING_JOB.key, self._name, secondary)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,6 +72,15 @@ def wait_for_checkpoint(runtime: Runtime, name: str) -> None:
         lambda: s3.list_objects_v2(Bucket="data", Prefix=f"checkpoints/{name}/"), lambda found: found["KeyCount"] > 0
     )
     assert sagemaker.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training"
+
+
+def wait_for_training(runtime: Runtime, name: str) -> float:
+    """Wait until a job trains and return since when, in seconds since the epoch."""
+    job = wait_for(
+        lambda: runtime.client("sagemaker").describe_training_job(TrainingJobName=name),
+        lambda job: job["SecondaryStatus"] == "Training",
+    )
+    return float(job["SecondaryStatusTransitions"][-1]["StartTime"].timestamp())
 
 
 def phases(job: dict[str, Any]) -> list[str]:
@@ -146,6 +156,26 @@ def test_jobs_go_on_after_a_restart(fresh_runtime: Callable[[], Runtime], number
     assert description["TrainingStartTime"] == ended["TrainingStartTime"]
     assert ended["TrainingJobStatus"] == "Stopped"
     assert ended["ModelArtifacts"]["S3ModelArtifacts"]  # a stopped trainer keeps what it has
+
+
+def test_the_time_of_training_counts_on_after_a_restart(fresh_runtime: Callable[[], Runtime]) -> None:
+    limit, before = 16, 10
+    first = fresh_runtime()
+    upload_training_data(first)
+    request = checkpointed_request("limited", 1_000_000, StoppingCondition={"MaxRuntimeInSeconds": limit})
+    first.client("sagemaker").create_training_job(**request)
+    started = wait_for_training(first, "limited")
+    time.sleep(max(0.0, started + before - time.time()))
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+
+    second = fresh_runtime()
+    job = training_ended(second, "limited")
+
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    last = [phase for phase in job["SecondaryStatusTransitions"] if phase["Status"] == "Training"][-1]
+    # Without the first part it would be the whole limit.
+    assert (last["EndTime"] - last["StartTime"]).total_seconds() < limit - before / 2
 
 
 def test_a_retry_strategy_begins_again_after_a_restart(fresh_runtime: Callable[[], Runtime]) -> None:
