@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +18,12 @@ from airflow_ll.hooks.uploading import Attempt, Rows, Target, Upload
 from airflow_ll.records import (
     FeatureSchema,
     Split,
-    check_features,
-    check_labels,
     read_batches,
     read_tables,
     shuffle_rows,
     split_rows,
 )
-from airflow_ll.records.checks import valid_rows
+from airflow_ll.records.checks import check_rows
 from airflow_ll.records.schema import Column
 from airflow_ll.records.threads import prefetch
 
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.hooks.row_sources import Source
     from airflow_ll.records.batches import Batch
+    from airflow_ll.records.schema import Unseen
 
 __all__ = ["Conversion", "RowOptions", "convert", "run_pipeline", "schema_from", "split_from"]
 
@@ -57,8 +56,12 @@ class RowOptions:
     :param split: which rows go to which channel; all go to ``channel`` without it.
     :param shuffle: whether the rows of the channel "train" (of the only one, without split) come in another order.
     :param seed: of the shuffle.
-    :param on_invalid: "error" refuses rows with NaN or infinities, "drop" leaves them out.
+    :param on_invalid: "error" refuses rows with NaN or infinities, also in the label; "drop" leaves them out.
     :param predictor_type: checks the labels: 0 and 1 for a binary classifier, class numbers for a multiclass one.
+    :param sparse: whether rows that the schema encodes are written as sparse records.
+    :param unseen: what a category outside the schema's vocabulary is: an "error", or zeros ("ignore"); the schema's own
+        rule when None.
+    :param max_categories: more values than these in one column are taken for a mistake.
     """
 
     columns: Sequence[str | int] | None = None
@@ -73,9 +76,12 @@ class RowOptions:
     on_invalid: str = "error"
     predictor_type: str | None = None
     num_classes: int | None = None
+    sparse: bool = False
+    unseen: Unseen | None = None
+    max_categories: int = 10_000
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the bytes, as JSON."""
+        """Return what decides the bytes, and whether there may be any, as JSON."""
         return {
             "columns": None if self.columns is None else list(self.columns),
             "label_column": self.label_column,
@@ -86,6 +92,10 @@ class RowOptions:
             "channel": self.channel,
             "shuffle": self.seed if self.shuffle else None,
             "on_invalid": self.on_invalid,
+            "predictor_type": self.predictor_type,
+            "num_classes": self.num_classes,
+            "sparse": self.sparse,
+            "unseen": self.unseen,
             "dtype": "float32",
         }
 
@@ -110,9 +120,10 @@ class Conversion:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides the bytes, in hexadecimal."""
+        """SHA-256 of all that decides the objects, in hexadecimal."""
         how = {"instance_count": self.instance_count, "target_shard_size": self.target_shard_size}
-        spec = {"encoding": _ENCODING, "source": self.source.identity, **self.rows.identity(), **how}
+        kept = {"objects": self.settings.identity}
+        spec = {"encoding": _ENCODING, "source": self.source.identity, **self.rows.identity(), **how, **kept}
         return hashlib.sha256(json.dumps(spec, sort_keys=True, default=str).encode()).hexdigest()
 
     def target(self, hook: LinearLearnerHook) -> Target:
@@ -149,7 +160,8 @@ def run_pipeline(attempt: Attempt, conversion: Conversion) -> list[Upload]:
     rows = conversion.rows
     attempt.expect(count_rows(conversion.source), all_of_one=rows.split is None and rows.on_invalid != "drop")
     pipeline = Pipeline(conversion.source, rows)
-    return attempt.run(pipeline.run, pipeline.schema or pipeline.described())
+    channels = () if rows.split is None else rows.split.channels
+    return attempt.run(pipeline.run, pipeline.schema or pipeline.described(), channels)
 
 
 class Pipeline:
@@ -160,6 +172,8 @@ class Pipeline:
         self.schema = options.schema
         if self.schema is None and options.categorical_columns:
             self.schema = self._fit()
+        if self.schema is not None and options.unseen is not None:
+            self.schema = replace(self.schema, unseen=options.unseen)
 
     def run(self, write: Callable[[Rows], None]) -> None:
         """Hand all rows to ``write``, batch after batch."""
@@ -194,16 +208,10 @@ class Pipeline:
 
     def _check(self, batch: Batch) -> NDArray[np.int64] | None:
         """Return the numbers of the rows that are kept, None when all are."""
-        options, first = self.options, int(batch.rows[0])
-        kept = None
-        if options.on_invalid == "drop":
-            kept = valid_rows(batch.features)
-        else:
-            check_features(batch.features, options.on_invalid, first_row=first)  # type: ignore[arg-type]
-        valid = batch if kept is None else batch.take(kept)
-        if valid.labels is not None:
-            check_labels(valid.labels, len(valid), options.predictor_type, options.num_classes, first_row=first)
-        return None if kept is None else valid.rows
+        options = self.options
+        predictor = (options.predictor_type, options.num_classes)
+        kept = check_rows(batch.features, batch.labels, options.on_invalid, *predictor, first_row=int(batch.rows[0]))
+        return None if kept is None else batch.rows[kept]
 
     def _batches(self) -> Iterator[Any]:
         options = self.options
@@ -216,6 +224,7 @@ class Pipeline:
             label_column=options.label_column,
             key_columns=keys,
             schema=self.schema,
+            sparse=options.sparse and self.schema is not None,
             **labels,
         )
         # Files are ours to read in another thread; a user's iterator or a database's cursor may belong to this one.
@@ -252,6 +261,7 @@ class Pipeline:
             categorical=list(options.categorical_columns),
             label_column=None if options.label_column is None else str(options.label_column),
             exclude=left_out if columns is None else (),
+            max_categories=options.max_categories,
         )
 
 

@@ -7,14 +7,18 @@ follows from the task and the data: a retry finds what the attempt before has up
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from airflow_ll.exceptions import DataError
 from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE
 from airflow_ll.hooks.storage import ObjectSettings
 from airflow_ll.hooks.uploading import Attempt, Rows, Target, Upload
-from airflow_ll.records import check_features, check_labels, shard_bounds
+from airflow_ll.records import shard_bounds
+from airflow_ll.records.checks import check_rows
+from airflow_ll.records.matrices import as_matrix
 from airflow_ll.records.record_sets import MANIFEST_NAME
 
 if TYPE_CHECKING:
@@ -55,36 +59,43 @@ def upload_record_set(
     :param data_location: S3 URI; SageMaker's default bucket when None.
     :param instance_count: how many equal shards, one for each training instance; None cuts by size.
     :param target_shard_size: bytes of a shard when they are cut by size.
-    :param on_invalid: "error" refuses rows with NaN or infinities, "drop" leaves them out.
+    :param on_invalid: "error" refuses rows with NaN or infinities, also in the label; "drop" leaves them out.
     :param predictor_type: what the labels must suit; any finite number when None.
     :param settings: encryption, owner, storage class and tags of the objects.
     :param encrypt: short for settings with SSE-S3.
     :raises DataError: rows or labels that the algorithm would refuse; nothing was uploaded.
     :raises RequestError: the bucket does not exist.
     """
-    checked = check_features(features, on_invalid)  # type: ignore[arg-type]
-    if checked.dropped:
-        hook.log.warning("Left out %d rows with a NaN or an infinity", checked.dropped)
-    rows = checked.features.shape[0]
-    if labels is not None:
-        given = np.asarray(labels)
-        labels = check_labels(given if checked.kept is None else given[checked.kept], rows, predictor_type, num_classes)
+    matrix = as_matrix(features)
+    given = None if labels is None else np.asarray(labels)
+    kept = check_rows(matrix, given, on_invalid, predictor_type, num_classes)
+    dropped = 0
+    if kept is not None:
+        dropped = len(kept) - int(kept.sum())
+        hook.log.warning("Left out %d rows with a NaN or an infinity", dropped)
+        if not kept.any():
+            raise DataError(
+                f"All {dropped} row(s) have a NaN, an infinity or a number outside float32: nothing is left."
+            )
+        matrix, given = matrix[kept], None if given is None else given[kept]
+    rows = matrix.shape[0]
+    settings = settings or ObjectSettings(encrypt=encrypt)
     shard_bounds(rows, instance_count or 1)
-    how = f"{instance_count}" if instance_count else f"of {target_shard_size} bytes"
+    how = f"{instance_count} {target_shard_size} {json.dumps(settings.identity, sort_keys=True)}"
     target = Target(
         root=hook.location(data_location, default=_DEFAULT_LOCATION),
         name=name or _DEFAULT_NAME,
-        fingerprint=array_fingerprint(checked.features, labels, how),
+        fingerprint=array_fingerprint(matrix, given, how),
         identifies=True,
         exclusive=name is not None,
         instance_count=instance_count,
         shard_size=target_shard_size,
         total_rows=rows,
         distribution=distribution,
-        settings=settings or ObjectSettings(encrypt=encrypt),
+        settings=settings,
     )
     attempt = Attempt(hook, target)
-    batch = Rows(checked.features, labels, channel, checked.dropped)
+    batch = Rows(matrix, given, channel, dropped)
     return (attempt.complete(channel) or attempt.run(lambda write: write(batch)))[0]
 
 

@@ -60,6 +60,13 @@ class ObjectSettings:
         return {"ExpectedBucketOwner": self.expected_bucket_owner} if self.expected_bucket_owner else {}
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What distinguishes an object from one of the same bytes, as JSON."""
+        kept = self.of_writes
+        kept.pop("ExpectedBucketOwner", None)
+        return kept
+
+    @property
     def of_writes(self) -> dict[str, str]:
         """What every call says that makes an object."""
         settings = dict(self.of_every_call)

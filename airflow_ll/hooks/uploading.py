@@ -21,7 +21,7 @@ from airflow_ll.records import RecordSet
 from airflow_ll.records.record_sets import MANIFEST_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.records.schema import FeatureSchema
@@ -138,6 +138,11 @@ class _Channel:
     labelled: bool
     dropped: int = 0
 
+    @property
+    def rows(self) -> int:
+        """The number of rows so far."""
+        return self.writer.rows
+
 
 class Attempt:
     """One attempt to have the record sets of a task complete."""
@@ -210,16 +215,20 @@ class Attempt:
     # -- the sequence ------------------------------------------------------------------------------
 
     def run(
-        self, produce: Callable[[Callable[[Rows], None]], None], schema: FeatureSchema | None = None
+        self,
+        produce: Callable[[Callable[[Rows], None]], None],
+        schema: FeatureSchema | None = None,
+        channels: Sequence[str] = (),
     ) -> list[Upload]:
         """Upload all rows, commit, and return one record set a channel; on failure leave no record set.
 
         :param produce: called once with the function that takes the rows, batch after batch.
+        :param channels: those that must have rows in the end.
         """
         self.sweep()
         try:
             produce(self._write)
-            self._finish()
+            self._finish(channels)
             uploads = self.commit(schema)
         except BaseException as error:
             self._abandon(error)
@@ -269,9 +278,17 @@ class Attempt:
         opened = _Channel(self.folder(batch.channel), writer, batch.features.shape[1], batch.labels is not None)
         return self._channels.setdefault(batch.channel, opened)
 
-    def _finish(self) -> None:
-        if not self._channels:
-            raise DataError("There are no rows to make a record set of.")
+    def _finish(self, channels: Sequence[str]) -> None:
+        rows, dropped = (sum(getattr(one, name) for one in self._all()) for name in ("rows", "dropped"))
+        if not rows:
+            why = f": all {dropped} have a NaN, an infinity or a number outside float32" if dropped else ""
+            raise DataError(f"There are no rows to make a record set of{why}.")
+        empty = [name for name in channels if name not in self._channels or not self._channels[name].rows]
+        if empty:
+            raise DataError(
+                f"Every channel of the split must have rows, but {', '.join(empty)} got none of the {rows}: change the "
+                "split, or give it more rows."
+            )
         for channel in self._all():
             shards: Iterator[Any] = channel.writer.finish()
             if self.target.must_recut:

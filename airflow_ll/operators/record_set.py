@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.row_sources import Source
     from airflow_ll.hooks.storage import ObjectSettings
     from airflow_ll.hooks.uploading import Upload
+    from airflow_ll.records.schema import Unseen
     from airflow_ll.records.sources import Format
     from airflow_ll.requests.names import TaskIdentity
 
@@ -40,7 +41,12 @@ class RecordSetTask(LinearLearnerOperator):
     :param schema: a feature schema instead: the result of a record set task, the S3 URI of a ``schema.json``, or JSON.
     :param shuffle: whether the training rows come in another order, that of ``seed``.
     :param seed: of the shuffle and of the split.
-    :param on_invalid: "error" refuses rows with NaN or infinities, "drop" leaves them out.
+    :param unseen: what a category outside the vocabulary of ``schema`` is: an "error", or zeros ("ignore"); the
+        schema's own rule by default.
+    :param max_categories: more values than these in one categorical column are taken for a mistake.
+    :param sparse: whether one-hot rows are written as sparse records: for vocabularies of thousands of categories.
+    :param on_invalid: "error" refuses rows with NaN or infinities, also in the label; "drop" leaves them out, and the
+        result's ``dropped`` counts them.
     :param predictor_type: checks the labels: 0 and 1 for a binary classifier, class numbers for a multiclass one.
     :param num_classes: number of classes of a multiclass classifier.
     :param data_location: S3 URI below which record sets are kept; SageMaker's default bucket by default.
@@ -67,6 +73,9 @@ class RecordSetTask(LinearLearnerOperator):
         "schema",
         "shuffle",
         "seed",
+        "unseen",
+        "max_categories",
+        "sparse",
         "on_invalid",
         "predictor_type",
         "num_classes",
@@ -98,6 +107,9 @@ class RecordSetTask(LinearLearnerOperator):
         schema: Any = None,
         shuffle: bool = False,
         seed: int = 0,
+        unseen: Unseen | None = None,
+        max_categories: int = 10_000,
+        sparse: bool = False,
         on_invalid: str = "error",
         predictor_type: str | None = None,
         num_classes: int | None = None,
@@ -125,6 +137,9 @@ class RecordSetTask(LinearLearnerOperator):
         self.schema = schema
         self.shuffle = shuffle
         self.seed = seed
+        self.unseen = unseen
+        self.max_categories = max_categories
+        self.sparse = sparse
         self.on_invalid = on_invalid
         self.predictor_type = predictor_type
         self.num_classes = num_classes
@@ -180,11 +195,14 @@ class RecordSetTask(LinearLearnerOperator):
             categorical_columns=self.categorical_columns or (),
             split=split,
             channel=self.channel,
-            shuffle=str(self.shuffle).lower() == "true",
+            shuffle=_is_true(self.shuffle),
             seed=int(self.seed),
             on_invalid=self.on_invalid,
             predictor_type=self.predictor_type,
             num_classes=None if self.num_classes is None else int(self.num_classes),
+            sparse=_is_true(self.sparse),
+            unseen=self.unseen,
+            max_categories=int(self.max_categories),
         )
 
     def conversion(self, identity: TaskIdentity, source: Source, rows: RowOptions, **cut: Any) -> Conversion:
@@ -217,6 +235,11 @@ class RecordSetTask(LinearLearnerOperator):
             storage_class=self.storage_class,
             tags=self.tags or {},
         )
+
+
+def _is_true(value: Any) -> bool:
+    """Tell what a boolean says that a template may have made a text of."""
+    return str(value).lower() == "true"
 
 
 _NO_SOURCE = "A record set needs either features or sql, got neither."

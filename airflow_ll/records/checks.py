@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 OnInvalid = Literal["error", "drop"]
 
+_PREDICTORS = ("binary_classifier", "multiclass_classifier", "regressor")
+
 #: Rows are checked in chunks of about this many elements, so that the temporaries stay in the cache.
 _CHUNK_ELEMENTS = 1 << 17
 
@@ -67,10 +69,56 @@ def check_features(features: Any, on_invalid: OnInvalid = "error", *, first_row:
     return CheckedFeatures(matrix[kept], kept, rows - int(kept.sum()))
 
 
-def valid_rows(features: Any) -> NDArray[np.bool_] | None:
-    """Return which rows (n,) of a matrix (n, d) have only numbers that are finite in float32; None when all have."""
-    bad = _invalid_numbers(features)
-    return _without(bad, features.shape[0]) if len(bad) else None
+def check_rows(
+    features: Any,
+    labels: Any,
+    on_invalid: str = "error",
+    predictor_type: str | None = None,
+    num_classes: int | None = None,
+    *,
+    first_row: int = 0,
+) -> NDArray[np.bool_] | None:
+    """Check rows together with their labels, and return which of them (n,) are kept; None when all are.
+
+    Parameters
+    ----------
+    features
+        A matrix (n, d) as ``as_matrix`` returns it.
+    labels
+        (n,) or None, which no ``predictor_type`` allows.
+    on_invalid
+        ``"error"`` refuses a row whose features or label have a NaN, an infinity or a number outside float32;
+        ``"drop"`` leaves such rows out. A label that only does not suit the predictor is refused always.
+    predictor_type, num_classes, first_row
+        As in ``check_labels``.
+
+    Raises
+    ------
+    DataError
+        As ``check_features`` and ``check_labels``; labels are missing.
+    """
+    if labels is None and predictor_type is not None:
+        raise DataError(
+            f"A {predictor_type} learns from labels, but the rows have none: say which column has them, or give labels."
+        )
+    rows = features.shape[0]
+    vector = None if labels is None else _label_vector(labels, rows)
+    kept = None
+    if on_invalid == "drop":
+        kept = _valid_rows(features, vector)
+    else:
+        check_features(features, on_invalid, first_row=first_row)  # type: ignore[arg-type]
+    if vector is not None:
+        checked = vector if kept is None else np.where(kept, vector, 0)  # rows that are left out may have any label
+        check_labels(checked, rows, predictor_type, num_classes, first_row=first_row)
+    return kept
+
+
+def _valid_rows(features: Any, labels: NDArray[Any] | None) -> NDArray[np.bool_] | None:
+    kept = _without(_invalid_numbers(features), features.shape[0])
+    if labels is not None:
+        kept &= _valid(labels.astype(np.float64))
+    return None if kept.all() else kept
 
 
 def check_labels(
@@ -102,10 +150,9 @@ def check_labels(
     DataError
         Their number or their values do not fit; the message has the first offender's row, and their count.
     """
-    array = as_labels(labels, rows)
-    if array.shape[1] != 1:
-        raise DataError(f"LinearLearner takes one label a row, but the labels have the shape {array.shape}.")
-    vector = array[:, 0]
+    if predictor_type not in (None, *_PREDICTORS):
+        raise DataError(f"predictor_type must be one of {', '.join(_PREDICTORS)}, but is {predictor_type!r}.")
+    vector = _label_vector(labels, rows)
     with np.errstate(invalid="ignore"):
         wrong = ~_valid(vector.astype(np.float64))
         allowed = "finite numbers within float32"
@@ -124,6 +171,13 @@ def check_labels(
             f"{first_row + row}."
         )
     return vector
+
+
+def _label_vector(labels: Any, rows: int) -> NDArray[Any]:
+    array = as_labels(labels, rows)
+    if array.shape[1] != 1:
+        raise DataError(f"LinearLearner takes one label a row, but the labels have the shape {array.shape}.")
+    return array[:, 0]
 
 
 def _invalid_numbers(matrix: Any) -> NDArray[np.int64]:

@@ -224,7 +224,74 @@ def test_the_first_offender_is_named_by_its_row_in_the_source_and_nothing_is_lef
     assert list(LinearLearnerHook().keys(location)) == []
 
 
+@pytest.mark.parametrize(
+    ("predictor", "error"),
+    [
+        ({"predictor_type": "binary_classifier"}, "Labels must be 0 or 1"),
+        ({"predictor_type": "multiclass_classifier", "num_classes": 2}, "Labels must be integers from 0 to 1"),
+        ({"predictor_type": "binary"}, "predictor_type must be one of binary_classifier, multi"),
+        ({"predictor_type": "regressor", "label_column": None}, "learns from labels, but the rows have none"),
+    ],
+)
+def test_a_record_set_that_is_complete_is_checked_again_for_another_predictor(
+    tmp_path: Path, location: str, predictor: dict[str, Any], error: str
+) -> None:
+    np.save(tmp_path / "rows.npy", np.column_stack([NUMBERS, FRAME["id"] % 5]))
+    settings = {"features": str(tmp_path / "rows.npy"), "label_column": 2}
+    convert(location, **settings)
+    with pytest.raises(AirflowFailException, match=error):
+        convert(location, **settings | predictor)
+
+
+def test_every_channel_of_a_split_has_rows_or_there_is_no_record_set(tmp_path: Path, location: str) -> None:
+    FRAME[["size", "colour"]].to_csv(tmp_path / "rows.csv", index=False)
+    split = {"train": ["*"], "validation": ["purple"]}
+    with pytest.raises(AirflowFailException, match="must have rows, but validation got none of the 300"):
+        convert(location, features=str(tmp_path / "rows.csv"), columns=["size"], split=split, split_by="colour")
+    assert list(LinearLearnerHook().keys(location)) == []
+
+
+def test_rows_are_dropped_for_their_labels_too_and_numbered_as_in_the_source(tmp_path: Path, location: str) -> None:
+    table = np.column_stack([NUMBERS, LATE])
+    table[:50, 0] = np.inf
+    table[70, 2] = np.nan
+    table[50, 2] = 7
+    np.save(tmp_path / "rows.npy", table)
+    settings = {"features": str(tmp_path / "rows.npy"), "label_column": 2, "on_invalid": "drop"}
+    result = convert(location, **settings)
+    assert (result["num_records"], result["dropped"]) == (249, 51)
+    np.testing.assert_array_equal(rows(result)[1], np.delete(table[50:, 2], 20))
+    with pytest.raises(AirflowFailException, match=r"1 of 300 are not; the first is 7.0 at row 50\."):
+        convert(location, **settings, predictor_type="binary_classifier")
+
+
+def test_nothing_left_is_told(tmp_path: Path, location: str) -> None:
+    np.save(tmp_path / "rows.npy", np.full((3, 2), np.nan))
+    with pytest.raises(AirflowFailException, match="no rows to make a record set of: all 3 have a NaN"):
+        convert(location, features=str(tmp_path / "rows.npy"), on_invalid="drop")
+
+
+def test_many_categories_are_sparse_records_and_new_ones_zeros_if_wanted(tmp_path: Path, location: str) -> None:
+    FRAME.to_parquet(tmp_path / "all.parquet", index=False)
+    FRAME.assign(colour="purple").drop(columns="late").to_parquet(tmp_path / "new.parquet", index=False)
+    settings = {"columns": ["size", "colour"], "label_column": "late", "categorical_columns": ["colour"]}
+    source = {"features": str(tmp_path / "all.parquet")}
+    dense = convert(location, **source, **settings)
+    first = convert(location, **source, **settings, sparse="true")
+    np.testing.assert_array_equal(rows(first)[0], rows(dense)[0])
+    assert first["s3_data"] != dense["s3_data"]
+
+    with pytest.raises(AirflowFailException, match="outside its 3 categories"):
+        convert(location, features=str(tmp_path / "new.parquet"), schema=first)
+    scored = convert(location, features=str(tmp_path / "new.parquet"), schema=first, unseen="ignore")
+    assert scored["schema_checksum"] == first["schema_checksum"]
+    assert not rows(scored)[0][:, 1:].any()
+    with pytest.raises(AirflowFailException, match="more than 2 categories"):
+        convert(f"{location}/few", **source, **settings, max_categories=2)
+
+
 def test_objects_are_kept_as_asked(aws: Runtime, location: str) -> None:
+    plain = convert(location, features=NUMBERS.tolist())
     result = convert(
         location,
         features=NUMBERS.tolist(),
@@ -233,6 +300,8 @@ def test_objects_are_kept_as_asked(aws: Runtime, location: str) -> None:
         tags={"team": "a & b"},
         expected_bucket_owner="123456789012",
     )
+    assert not result["adopted"], "complete, but kept in another way"
+    assert result["sha256"] == plain["sha256"]
     key = result["s3_data"].partition(f"{BUCKET}/")[2]
     s3 = aws.client("s3")
     head = s3.head_object(Bucket=BUCKET, Key=key)
