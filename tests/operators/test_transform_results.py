@@ -91,6 +91,9 @@ def test_a_record_set_with_keys_from_a_file(aws: Runtime, dag_id: str, location:
     read = pyarrow.ipc.open_file(hook.read(ran.result("transform")["predictions"])).read_all().to_pydict()
     assert (read["row"], read["flight"], read["day"]) == (list(range(5)), [f"UA{row}" for row in range(5)], [*range(5)])
     assert read["score"] == pytest.approx(SUMS)
+    # One output for each shard: neither the manifest nor the facts beside the record set were taken for rows.
+    outputs = sorted(key.rpartition("/")[2] for key in hook.keys(f"{location}/out") if key.endswith(".out"))
+    assert outputs == ["matrix_0.pbr.out", "matrix_1.pbr.out"]
 
 
 LINES = """
