@@ -58,14 +58,15 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def _shard(path: Path, features: Any, labels: Any = None, dtype: Any = "float32") -> Path:
+def write_shard(path: Path, features: Any, labels: Any = None, dtype: Any = "float32") -> Path:
+    """Write rows to ``path`` and return it."""
     path.write_bytes(encode_records(features, labels, dtype=dtype))
     return path
 
 
 def test_inspect_tells_what_the_rows_are(records: Command, folder: Path) -> None:
     FEATURES[0, 1:3] = 0
-    _shard(folder / "matrix_0.pbr", FEATURES[:10], LABELS[:10])
+    write_shard(folder / "matrix_0.pbr", FEATURES[:10], LABELS[:10])
     for source in (folder, folder / MANIFEST_NAME):
         code, output, _ = records("inspect", source, "--json", "--rows", 2)
         facts = json.loads(output)
@@ -80,7 +81,7 @@ def test_inspect_tells_what_the_rows_are(records: Command, folder: Path) -> None
 
 def test_inspect_prints_sparse_rows_for_people(records: Command, tmp_path: Path) -> None:
     labels = np.linspace(0, 100, 40)
-    _, output, _ = records("inspect", _shard(tmp_path / "rows", SPARSE, labels), "--rows", 1)
+    _, output, _ = records("inspect", write_shard(tmp_path / "rows", SPARSE, labels), "--rows", 1)
     assert "rows           40\n" in output
     assert "layout         sparse\n" in output
     assert f"nonzeros       {SPARSE.nnz}\n" in output
@@ -90,7 +91,7 @@ def test_inspect_prints_sparse_rows_for_people(records: Command, tmp_path: Path)
 
 def test_many_labels_are_counted_in_bins_and_none_is_lost(records: Command, tmp_path: Path) -> None:
     labels = np.concatenate([np.linspace(0, 1, 60_000), [-50.0, 50.0]])
-    _, output, _ = records("inspect", _shard(tmp_path / "rows", labels[:, None], labels), "--json")
+    _, output, _ = records("inspect", write_shard(tmp_path / "rows", labels[:, None], labels), "--json")
     counts = json.loads(output)["labels"]
     assert len(counts) == 10
     assert sum(counts.values()) == len(labels)
@@ -99,7 +100,7 @@ def test_many_labels_are_counted_in_bins_and_none_is_lost(records: Command, tmp_
 
 
 def test_numbers_that_are_not_finite_are_counted(records: Command, tmp_path: Path) -> None:
-    path = _shard(tmp_path / "rows", np.array([[np.nan, 1], [np.inf, 2]]))
+    path = write_shard(tmp_path / "rows", np.array([[np.nan, 1], [np.inf, 2]]))
     facts = json.loads(records("inspect", path, "--json")[1])
     assert facts["not_finite"] == 2
     assert facts["labels"] == {}
@@ -114,7 +115,7 @@ def test_verify_passes_what_is_whole(records: Command, folder: Path) -> None:
 def test_verify_tells_every_fault(records: Command, folder: Path) -> None:
     first = folder / "matrix_0.pbr"
     first.write_bytes(first.read_bytes()[:-5])
-    _shard(folder / "matrix_1.pbr", FEATURES[:, :3], LABELS)
+    write_shard(folder / "matrix_1.pbr", FEATURES[:, :3], LABELS)
     (folder / "matrix_2.pbr").unlink()
     (folder / "matrix_3.pbr").write_bytes(b"")
     code, output, _ = records("verify", folder)
@@ -126,8 +127,8 @@ def test_verify_tells_every_fault(records: Command, folder: Path) -> None:
         "left."
     )
     assert faults[1] == (
-        "matrix_1.pbr: has 3 feature(s) of float32 and 1 label(s) a row, but the shards before have 4 feature(s) of "
-        "float32 and 1 label(s) a row."
+        "matrix_1.pbr: has rows with 3 feature(s) of float32 and 1 label(s) of float32, but the rows before have 4 "
+        "feature(s) of float32 and 1 label(s) of float32."
     )
     assert faults[2] == "matrix_2.pbr: the manifest names it, but it does not exist."
     assert faults[3] == "matrix_3.pbr: is beside the shards, but not in the manifest."
@@ -137,7 +138,7 @@ def test_verify_tells_every_fault(records: Command, folder: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_npz_has_the_same_numbers(records: Command, tmp_path: Path, dtype: Any) -> None:
     features = (FEATURES * 100).astype(dtype)
-    source = _shard(tmp_path / "rows", features, LABELS, "preserve")
+    source = write_shard(tmp_path / "rows", features, LABELS, "preserve")
     code, output, _ = records("convert", source, tmp_path / "rows.npz")
     assert (code, output.startswith(f"{tmp_path}/rows.npz: 30 rows, ")) == (0, True)
     with np.load(tmp_path / "rows.npz") as arrays:
@@ -148,7 +149,7 @@ def test_npz_has_the_same_numbers(records: Command, tmp_path: Path, dtype: Any) 
 
 def test_sparse_npz_is_what_scipy_reads(records: Command, tmp_path: Path) -> None:
     big = sp.vstack([SPARSE] * 200, format="csr")  # several batches
-    assert records("convert", _shard(tmp_path / "rows", big, np.ones(8000)), tmp_path / "rows.npz")[0] == 0
+    assert records("convert", write_shard(tmp_path / "rows", big, np.ones(8000)), tmp_path / "rows.npz")[0] == 0
     assert (sp.load_npz(tmp_path / "rows.npz") != big).nnz == 0
     with np.load(tmp_path / "rows.npz") as arrays:
         assert arrays["labels"].tolist() == [1] * 8000
@@ -168,7 +169,7 @@ def test_csv_has_the_label_first_and_reads_back_the_same(records: Command, folde
 def test_parquet_has_a_column_a_feature(records: Command, tmp_path: Path) -> None:
     import pyarrow.parquet
 
-    assert records("convert", _shard(tmp_path / "rows", SPARSE), tmp_path / "rows.parquet")[0] == 0
+    assert records("convert", write_shard(tmp_path / "rows", SPARSE), tmp_path / "rows.parquet")[0] == 0
     table = pyarrow.parquet.read_table(tmp_path / "rows.parquet")
     assert table.column_names == [f"feature_{i}" for i in range(300)]
     np.testing.assert_array_equal(np.column_stack(table.columns), SPARSE.toarray())
@@ -201,14 +202,14 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(records: Command, folder
 
 
 def test_rows_of_other_kinds_and_rows_too_wide_are_refused(records: Command, folder: Path, tmp_path: Path) -> None:
-    _shard(folder / "matrix_1.pbr", FEATURES.astype(np.float64), LABELS, "preserve")
+    write_shard(folder / "matrix_1.pbr", FEATURES.astype(np.float64), LABELS, "preserve")
     assert "Row 10 has 4 feature(s) of float64" in records("convert", folder, tmp_path / "rows.npz")[2]
-    wide = _shard(tmp_path / "wide", sp.csr_matrix(([1.0], ([0], [99_999])), shape=(1, 100_000)))
+    wide = write_shard(tmp_path / "wide", sp.csr_matrix(([1.0], ([0], [99_999])), shape=(1, 100_000)))
     assert "too wide for a table: convert them to .npz" in records("convert", wide, tmp_path / "rows.csv")[2]
 
 
 def test_memory_is_bounded_by_a_batch(records: Command, tmp_path: Path) -> None:
-    source = _shard(tmp_path / "rows", np.ones((200_000, 30), np.float32), np.ones(200_000))
+    source = write_shard(tmp_path / "rows", np.ones((200_000, 30), np.float32), np.ones(200_000))
     for command in (("inspect", source), ("verify", source), ("convert", source, tmp_path / "rows.npz")):
         tracemalloc.start()
         assert records(*command)[0] == 0

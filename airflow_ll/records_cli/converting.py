@@ -13,6 +13,7 @@ import numpy as np
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
+from airflow_ll.records_cli.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,16 +65,14 @@ def convert(batches: Iterable[RecordBatch], target: Path, *, header: bool = Fals
 
 def _write(batches: Iterable[RecordBatch], writer: Writer) -> int:
     rows = 0
-    first: tuple[int, int, str] | None = None
+    first: Kind | None = None
     with closing(writer):
         for batch in batches:
-            labels = 0 if batch.labels is None else batch.labels.size // len(batch)
-            kind = (int(batch.features.shape[1]), labels, str(batch.features.dtype))
+            kind = Kind.of(batch)
             first = first or kind
             if kind != first:
                 raise DataError(
-                    f"Row {rows} has {kind[0]} feature(s) of {kind[2]} and {kind[1]} label(s), but the rows before "
-                    f"have {first[0]} of {first[2]} and {first[1]}: convert the shards one by one."
+                    f"Row {rows} has {kind}, but the rows before have {first}: convert the shards one by one."
                 )
             writer.write(batch)
             rows += len(batch)

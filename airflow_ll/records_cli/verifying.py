@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_ll.exceptions import RecordFormatError
 from airflow_ll.records import iter_records
 from airflow_ll.records.record_sets import MANIFEST_NAME
+from airflow_ll.records_cli.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,29 +61,29 @@ def verify(shards: Shards) -> Verdict:
     """
     verdict = Verdict()
     known = {one["name"]: one for one in shards.facts.get("shards", ())}
-    first: tuple[Any, ...] | None = None
+    first: Kind | None = None
     for path in shards.paths:
         size = shards.store.size(path)
         if size is None:
             verdict.faults.append(f"{path}: the manifest names it, but it does not exist.")
             continue
-        shape = _shard(shards, path, known.get(path[len(shards.folder) :], {}), verdict)
-        if first and shape and shape != first:
-            verdict.faults.append(f"{path}: has {_describe(shape)}, but the shards before have {_describe(first)}.")
-        first = first or shape
+        for kind in _shard(shards, path, known.get(path[len(shards.folder) :], {}), verdict):
+            first = first or kind
+            if kind != first:
+                verdict.faults.append(f"{path}: has rows with {kind}, but the rows before have {first}.")
     verdict.faults += [*_unlisted(shards), *_rows(shards, verdict)]
     return verdict
 
 
-def _shard(shards: Shards, path: str, known: dict[str, Any], verdict: Verdict) -> tuple[Any, ...] | None:
-    """Read one shard, add what is wrong with it to ``verdict``, and return columns, labels and dtype of its rows."""
-    shape = None
+def _shard(shards: Shards, path: str, known: dict[str, Any], verdict: Verdict) -> list[Kind]:
+    """Read one shard, add what is wrong with it to ``verdict``, and return the kinds of rows that it has."""
+    kinds: list[Kind] = []
     with shards.store.open(path) as opened:
         stream = _Hashing(opened)
         try:
             for batch in iter_records(stream, batch_rows=None):  # type: ignore[arg-type]  # it only reads
-                labels = 0 if batch.labels is None else batch.labels.size // len(batch)
-                shape = shape or (int(batch.features.shape[1]), labels, batch.features.dtype.name)
+                kind = Kind.of(batch)
+                kinds += [] if kind in kinds else [kind]
                 verdict.rows += len(batch)
         except RecordFormatError as error:
             verdict.faults.append(f"{path}: {error}")
@@ -96,7 +97,7 @@ def _shard(shards: Shards, path: str, known: dict[str, Any], verdict: Verdict) -
         if expected and expected != digest:
             verdict.faults.append(f"{path}: has the SHA-256 {digest}, but {place} say {expected}.")
     verdict.digests += any(stored.values())
-    return shape
+    return kinds
 
 
 def _unlisted(shards: Shards) -> Iterator[str]:
@@ -113,7 +114,3 @@ def _rows(shards: Shards, verdict: Verdict) -> Iterator[str]:
     expected = shards.facts.get("num_records")
     if expected is not None and expected != verdict.rows and not verdict.faults:
         yield f"{shards.manifest}: has {verdict.rows} rows, but was uploaded with {expected}."
-
-
-def _describe(shape: tuple[Any, ...]) -> str:
-    return f"{shape[0]} feature(s) of {shape[2]} and {shape[1]} label(s) a row"
