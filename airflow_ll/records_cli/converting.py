@@ -14,6 +14,7 @@ import numpy as np
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.records_cli.kinds import Kind
+from airflow_ll.records_cli.tables import CsvWriter, ParquetWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["convert"]
 
-_WIDEST_TABLE = 50_000  # columns of a row group have some hundred bytes of description each
 _COPY_BYTES = 1 << 20
 
 
@@ -48,8 +48,8 @@ def convert(batches: Iterable[RecordBatch], target: Path, *, header: bool = Fals
         Another suffix, a target that exists, no rows, rows of different kinds, or sparse rows too wide for a table.
     """
     writers: dict[str, Callable[[Path], Writer]] = {
-        ".csv": lambda path: _Csv(path, header),
-        ".parquet": _Parquet,
+        ".csv": lambda path: CsvWriter(path, header),
+        ".parquet": ParquetWriter,
         ".npz": _Npz,
     }
     if target.suffix not in writers:
@@ -80,67 +80,6 @@ def _write(batches: Iterable[RecordBatch], writer: Writer) -> int:
             raise DataError("There are no records to convert.")
         writer.finish()
     return rows
-
-
-def _table(batch: RecordBatch) -> tuple[list[str], list[Any]]:
-    """Return names and matrices (n, k) of labels and features: labels first, as SageMaker's CSV has them."""
-    columns = int(batch.features.shape[1])
-    if hasattr(batch.features, "toarray") and columns > _WIDEST_TABLE:
-        raise DataError(f"Sparse rows of {columns} columns are too wide for a table: convert them to .npz.")
-    dense = batch.features.toarray() if hasattr(batch.features, "toarray") else batch.features
-    names = [f"feature_{i}" for i in range(columns)]
-    if batch.labels is None:
-        return names, [dense]
-    labels = batch.labels.reshape(len(batch), -1)
-    label_names = ["label"] if labels.shape[1] == 1 else [f"label_{i}" for i in range(labels.shape[1])]
-    return label_names + names, [labels, dense]
-
-
-class _Csv:
-    """Shortest numbers that read back as the same, no header unless asked for, as LinearLearner takes it."""
-
-    def __init__(self, path: Path, header: bool) -> None:
-        self._file = path.open("w", encoding="ascii", newline="")
-        self._header = header
-
-    def write(self, batch: RecordBatch) -> None:
-        names, matrices = _table(batch)
-        if self._header:
-            self._file.write(",".join(names) + "\n")
-            self._header = False
-        cells = np.concatenate([matrix.astype(np.str_) for matrix in matrices], axis=1)
-        self._file.writelines(",".join(row) + "\n" for row in cells.tolist())
-
-    def finish(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _Parquet:
-    """One column a label and a feature; every batch is a row group."""
-
-    def __init__(self, path: Path) -> None:
-        self._arrow = require("pyarrow", extra="arrow", purpose="Writing Parquet")
-        self._parquet = require("pyarrow.parquet", extra="arrow", purpose="Writing Parquet")
-        self._path = path
-        self._writer: Any = None
-
-    def write(self, batch: RecordBatch) -> None:
-        names, matrices = _table(batch)
-        columns = [np.ascontiguousarray(matrix[:, i]) for matrix in matrices for i in range(matrix.shape[1])]
-        table = self._arrow.table(columns, names=names)
-        if self._writer is None:
-            self._writer = self._parquet.ParquetWriter(self._path, table.schema)
-        self._writer.write_table(table)
-
-    def finish(self) -> None:
-        pass
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
 
 
 class _Npz:
