@@ -82,9 +82,9 @@ def test_inspect_tells_what_the_rows_are(records: Command, folder: Path) -> None
 def test_inspect_prints_sparse_rows_for_people(records: Command, tmp_path: Path) -> None:
     labels = np.linspace(0, 100, 40)
     _, output, _ = records("inspect", write_shard(tmp_path / "rows", SPARSE, labels), "--rows", 1)
-    assert "rows           40\n" in output
-    assert "layout         sparse\n" in output
-    assert f"nonzeros       {SPARSE.nnz}\n" in output
+    assert "rows               40\n" in output
+    assert "layout             sparse\n" in output
+    assert f"nonzeros           {SPARSE.nnz}\n" in output
     assert " 10 .. 20 " in output
     assert f"row 0  label 0  features {SPARSE.indices[0]}:{SPARSE.data[0]:g} " in output
 

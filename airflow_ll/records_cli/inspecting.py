@@ -9,56 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.records_cli.histograms import Histogram
+from airflow_ll.records_cli.kinds import label_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
-
     from airflow_ll.records import RecordBatch
     from airflow_ll.records_cli.sources import Shards
 
-__all__ = ["Labels", "Summary", "inspect", "summarize"]
+__all__ = ["Summary", "inspect", "summarize"]
 
-_MOST_VALUES = 20  # that a histogram lists one by one
-_BINS = 10
 _NUMBERS_OF_A_ROW = 8
-
-
-@dataclass
-class Labels:
-    """A histogram of one label: counts of each value while there are few, else of ten bins.
-
-    The inner edges of the bins are fixed when the values become too many; the outer bins take what lies beyond.
-    """
-
-    counts: dict[float, int] = field(default_factory=dict)
-    edges: NDArray[np.float64] | None = None
-    binned: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
-    low: float = np.inf
-    high: float = -np.inf
-
-    def add(self, labels: NDArray[Any]) -> None:
-        """Count ``labels`` (n,)."""
-        values, counts = np.unique(labels.astype(np.float64), return_counts=True)
-        finite = values[np.isfinite(values)]
-        if len(finite):
-            self.low, self.high = min(self.low, float(finite[0])), max(self.high, float(finite[-1]))
-        if self.edges is None:
-            for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-                self.counts[value] = self.counts.get(value, 0) + count
-            if len(self.counts) <= _MOST_VALUES:
-                return
-            values, counts = np.array(list(self.counts)), np.array(list(self.counts.values()))
-            self.edges = np.linspace(self.low, self.high, _BINS + 1)[1:-1]
-        np.add.at(self.binned, np.searchsorted(self.edges, values, side="right"), counts)
-
-    def histogram(self) -> dict[str, int]:
-        """Return the counts by value, or by bin as ``from .. to``."""
-        if self.edges is None:
-            return {f"{value:g}": count for value, count in sorted(self.counts.items())}
-        bounds = [self.low, *self.edges, self.high]
-        return {f"{bounds[i]:g} .. {bounds[i + 1]:g}": int(count) for i, count in enumerate(self.binned)}
 
 
 @dataclass
@@ -72,7 +34,8 @@ class Summary:
     nonzeros: int = 0
     not_finite: int = 0
     label_columns: int = 0
-    labels: Labels = field(default_factory=Labels)
+    labels_not_finite: int = 0
+    labels: Histogram = field(default_factory=Histogram)
     with_uid: int = 0
     first: list[tuple[str, str]] = field(default_factory=list)
 
@@ -80,24 +43,31 @@ class Summary:
         """Count the rows of ``batch``; keep rows until there are ``first_rows``."""
         sparse = hasattr(batch.features, "indptr")
         values = batch.features.data if sparse else batch.features
-        if self.rows and batch.features.shape[1] != self.columns:
-            raise DataError(
-                f"Row {self.rows} has {batch.features.shape[1]} features, but the rows before have {self.columns}: "
-                "the shards are not of one record set."
-            )
+        self._check_like_before(batch)
         self.columns = int(batch.features.shape[1])
+        self.label_columns = label_columns(batch)
         self.layout = "sparse" if sparse or self.layout == "sparse" else "dense"
         self.dtypes.add(batch.features.dtype.name)
         self.nonzeros += int(np.count_nonzero(values))
         self.not_finite += int(values.size - np.count_nonzero(np.isfinite(values)))
         if batch.labels is not None:
-            self.label_columns = 1 if batch.labels.ndim == 1 else int(batch.labels.shape[1])
+            finite = np.isfinite(batch.labels)
+            self.labels_not_finite += int(finite.size - np.count_nonzero(finite))
             if self.label_columns == 1:
-                self.labels.add(batch.labels)
+                self.labels.add(batch.labels[finite])
         self.with_uid += sum(uid is not None for uid in batch.uids or ())
         for row in range(min(len(batch), first_rows - len(self.first))):
             self.first.append((_label(batch, row), _numbers(batch.features, row)))
         self.rows += len(batch)
+
+    def _check_like_before(self, batch: RecordBatch) -> None:
+        columns, labels = int(batch.features.shape[1]), label_columns(batch)
+        if self.rows and (columns, labels) != (self.columns, self.label_columns):
+            raise DataError(
+                f"Row {self.rows} has {columns} feature(s) and {labels} label(s), but the rows before have "
+                f"{self.columns} and {self.label_columns}: the shards are not of one record set, inspect them one by "
+                "one."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON."""
@@ -111,7 +81,8 @@ class Summary:
             "sparsity": round(1 - self.nonzeros / cells, 6) if cells else 0.0,
             "not_finite": self.not_finite,
             "label_columns": self.label_columns,
-            "labels": self.labels.histogram() if self.label_columns == 1 else {},
+            "labels_not_finite": self.labels_not_finite,
+            "labels": self.labels.to_dict() if self.label_columns == 1 else {},
             "with_uid": self.with_uid,
             "first_rows": [{"label": label, "features": numbers} for label, numbers in self.first],
         }
@@ -123,7 +94,7 @@ def summarize(batches: Iterable[RecordBatch], first_rows: int = 5) -> Summary:
     Raises
     ------
     RecordFormatError, DataError
-        The bytes are not records, or the shards differ in width.
+        The bytes are not records, or the shards differ in how many features or labels a row has.
     """
     summary = Summary()
     for batch in batches:
