@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_ll.exceptions import DataError, RecordFormatError
 from airflow_ll.records import iter_records, parse_manifest
 from airflow_ll.records.record_sets import MANIFEST_NAME
+from airflow_ll.records_cli.facts import Facts, read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from airflow_ll.records import RecordBatch
     from airflow_ll.records_cli.stores import Store
 
 __all__ = ["Shards", "find_shards"]
 
-_LARGEST_DOCUMENT = 64 << 20  # a manifest of a million objects
+_LARGEST_MANIFEST = 64 << 20  # of a million objects
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,12 @@ class Shards:
         The path of the manifest, None when there is none.
     folder
         What the names in the manifest are below, with a slash at the end.
-    facts
-        What the upload of a record set kept about it: rows, and name, bytes and SHA-256 of every shard.
     """
 
     store: Store
     paths: list[str]
     manifest: str | None = None
     folder: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def batches(self) -> Iterator[RecordBatch]:
         """Yield the records of all shards in batches of about one MiB."""
@@ -53,6 +50,18 @@ class Shards:
                     yield from iter_records(stream, batch_rows=None)
                 except RecordFormatError as error:
                     raise RecordFormatError(f"{path}: {error}") from error
+
+    def facts(self) -> Facts:
+        """Return what the upload of the record set kept about it, beside its folder.
+
+        Raises
+        ------
+        DataError
+            The document is not what an upload writes.
+        """
+        if self.manifest is None or not self.folder:
+            return Facts()
+        return read_facts(self.store, f"{self.folder.rstrip('/')}.meta/record_set.json")
 
 
 def find_shards(store: Store, source: str) -> Shards:
@@ -86,22 +95,9 @@ def _is_manifest(store: Store, path: str) -> bool:
 
 def _of_manifest(store: Store, path: str) -> Shards:
     with store.open(path) as stream:
-        body = stream.read(_LARGEST_DOCUMENT)
+        body = stream.read(_LARGEST_MANIFEST)
     prefix, names = parse_manifest(body)
     beside = path.rpartition("/")[0]
     # A local manifest was copied together with its shards, and still names the prefix that they came from.
     folder = prefix if path.startswith("s3://") else f"{beside or '.'}/"
-    return Shards(store, [folder + name for name in names], path, folder, _facts(store, folder))
-
-
-def _facts(store: Store, folder: str) -> dict[str, Any]:
-    path = f"{folder.rstrip('/')}.meta/record_set.json"
-    if not folder or store.size(path) is None:
-        return {}
-    with store.open(path) as stream:
-        body = stream.read(_LARGEST_DOCUMENT)
-    try:
-        facts = json.loads(body)
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}): upload the record set again.") from error
-    return facts if isinstance(facts, dict) else {}
+    return Shards(store, [folder + name for name in names], path, folder)
