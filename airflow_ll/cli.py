@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
+import signal
 import sys
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -24,16 +26,34 @@ __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return the exit code; errors of ours are one sentence on stderr."""
+    """Run the command line and return the exit code; errors of ours are one sentence on stderr.
+
+    As of a shell's own commands, the code is 128 and the signal's number when Ctrl-C or a closed pipe ends it.
+    """
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()  # here and not at the end of Python, where a closed pipe is a traceback
+        return code
+    except KeyboardInterrupt:
+        sys.stderr.write(f"airflow-ll {arguments.command}: interrupted\n")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        _forget_output()
+        return 128 + signal.SIGPIPE
     except LinearLearnerError as error:
         sys.stderr.write(f"airflow-ll: {error}\n")
         return 2
     except OSError as error:
         sys.stderr.write(f"airflow-ll {arguments.command}: {error}\n")
         return 2
+
+
+def _forget_output() -> None:
+    """Give standard output a place that takes what is still buffered, for Python flushes it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:

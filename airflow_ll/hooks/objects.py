@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -44,9 +46,17 @@ class S3Objects:
         return None if head is None else head["Metadata"].get("sha256")
 
     def open(self, path: str) -> BinaryIO:
-        """Return the object's bytes as a stream."""
+        """Return the object's bytes as a stream.
+
+        :raises FileNotFoundError: there is no such object; what S3 says does not name it.
+        """
         bucket, key = split_s3_uri(path)
-        body: BinaryIO = self.hook.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        try:
+            body: BinaryIO = self.hook.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        except ClientError as error:
+            if is_not_found(error):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+            raise
         return body
 
     @contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import signal
 import sys
+import threading
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,10 +71,23 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from airflow_ll.records_cli.converting import convert
 
-    with _opened(arguments) as shards:
+    with _ended_by_sigterm(), _opened(arguments) as shards:
         rows = convert(shards.batches(), arguments.target, header=arguments.header, force=arguments.force)
     sys.stdout.write(f"{arguments.target}: {rows:,} rows, {arguments.target.stat().st_size:,} bytes\n")
     return 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the command as an exception does, so that what it has begun to write is removed."""
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -43,13 +43,24 @@ class Shards:
     folder: str = ""
 
     def batches(self) -> Iterator[RecordBatch]:
-        """Yield the records of all shards in batches of about one MiB."""
+        """Yield the records of all shards in batches of about one MiB.
+
+        Raises
+        ------
+        DataError
+            A shard does not exist.
+        RecordFormatError
+            A shard's bytes are not records.
+        """
         for path in self.paths:
-            with self.store.open(path) as stream:
-                try:
+            try:
+                with self.store.open(path) as stream:
                     yield from iter_records(stream, batch_rows=None)
-                except RecordFormatError as error:
-                    raise RecordFormatError(f"{path}: {error}") from error
+            except FileNotFoundError as error:
+                named = f"{self.manifest} names it, but it" if self.manifest else "it"
+                raise DataError(f"{path}: {named} does not exist: upload the record set again.") from error
+            except RecordFormatError as error:
+                raise RecordFormatError(f"{path}: {error}") from error
 
     def facts(self) -> Facts:
         """Return what the upload of the record set kept about it, beside its folder.

@@ -25,7 +25,7 @@ class Store(Protocol):
         """Return the SHA-256 that was stored with the file, in hexadecimal, or None."""
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file for reading from its beginning."""
+        """Open a file for reading from its beginning; FileNotFoundError when there is none."""
 
     def failures(self) -> AbstractContextManager[object]:
         """Return a context in which failures of the place become errors of ours."""
