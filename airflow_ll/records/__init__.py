@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_ll.exceptions import RecordFormatError
     from airflow_ll.records.batches import Batch
     from airflow_ll.records.checks import CheckedFeatures, check_features, check_labels
     from airflow_ll.records.decoder import RecordBatch, iter_records, read_records
@@ -38,6 +39,7 @@ _EXPORTS = {
     "DenseEncoder": "dense_encoder",
     "FeatureSchema": "schema",
     "RecordBatch": "decoder",
+    "RecordFormatError": ".exceptions",  # one package up
     "RecordSet": "record_sets",
     "ShardPlan": "shards",
     "Split": "splits",
@@ -68,6 +70,7 @@ __all__ = [
     "DenseEncoder",
     "FeatureSchema",
     "RecordBatch",
+    "RecordFormatError",
     "RecordSet",
     "ShardPlan",
     "Split",
@@ -94,5 +97,5 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in _EXPORTS:
-        return getattr(import_module(f"airflow_ll.records.{_EXPORTS[name]}"), name)
+        return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import airflow_ll.exceptions
 import airflow_ll.records
 from airflow_ll.exceptions import DataError
 from airflow_ll.records import RecordSet, manifest_body, parse_manifest, shard_bounds, shard_name
@@ -130,6 +131,12 @@ def test_every_public_name_is_there_and_none_else() -> None:
         assert getattr(airflow_ll.records, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         airflow_ll.records.nothing  # noqa: B018
+
+
+def test_the_error_of_damaged_records_is_the_one_of_all_modules() -> None:
+    assert airflow_ll.records.RecordFormatError is airflow_ll.exceptions.RecordFormatError
+    script = "import sys; from airflow_ll.records import RecordFormatError; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_record_sets_need_no_numpy_and_encoding_no_scipy() -> None:
