@@ -16,6 +16,7 @@ from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.hooks.linear_learner import split_s3_uri
 from airflow_ll.hooks.s3_files import open_object
+from airflow_ll.records.damage import described, told_as_data_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,13 +107,23 @@ def sql_source(sql: str, conn_id: str | None, parameters: Any = None, *, chunk_r
 
 
 def count_rows(source: Source) -> int | None:
-    """Return the number of rows when the source says it unread: in Parquet's footers, at the head of an ``.npy``."""
-    if source.format == "parquet":
-        parquet = require("pyarrow.parquet", extra="arrow", purpose="Reading Parquet")
-        return sum(int(parquet.ParquetFile(stream).metadata.num_rows) for stream in source.open())
-    if source.format == "npy":
-        return sum(_npy_rows(stream) for stream in source.open())
-    return None
+    """Return the number of rows when the source says it unread: in Parquet's footers, at the head of an ``.npy``.
+
+    :raises DataError: a file is damaged.
+    """
+    count = {"parquet": _parquet_rows, "npy": _npy_rows}.get(source.format or "")
+    if count is None:
+        return None
+    rows = 0
+    for stream in source.open():
+        with told_as_data_errors(described(str(source.format), stream)):
+            rows += count(stream)
+    return rows
+
+
+def _parquet_rows(stream: Any) -> int:
+    parquet = require("pyarrow.parquet", extra="arrow", purpose="Reading Parquet")
+    return int(parquet.ParquetFile(stream).metadata.num_rows)
 
 
 def _npy_rows(stream: Any) -> int:

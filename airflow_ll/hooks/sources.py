@@ -10,6 +10,7 @@ import numpy as np
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
+from airflow_ll.records.damage import told_as_data_errors
 
 if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
@@ -77,7 +78,7 @@ def _table(hook: LinearLearnerHook, source: str) -> _Table:
         raise DataError(
             f"There is no file {source!r}: correct the path, or wait for the task that writes it."
         ) from None
-    with stream:
+    with stream, told_as_data_errors(f"{suffix[1:]} file {source}"):
         return readers[suffix](stream, source)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _BLOCK_BYTES = 1 << 20
+_HEAD_LINES, _LONGEST_HEAD = 2, 256 << 20  # of a CSV's header and first row
 _LEAST_BLOCK_BYTES = 16 << 10
 _BLOCKS_BYTES = 16 << 20  # of all columns of a Parquet file together
 
@@ -93,7 +94,8 @@ def csv_tables(stream: Any, columns: Sequence[str] | None, categorical: Sequence
     """
     csv = require("pyarrow.csv", extra="arrow", purpose="Reading CSV")
     head = _head(stream)
-    read = csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
+    line = head.find(b"\n") + 1 or len(head)
+    read = csv.ReadOptions(block_size=max(_BLOCK_BYTES, 2 * line), use_threads=False)  # pyarrow wants whole lines
     names = _names(head)
     if names is None:
         read.autogenerate_column_names = True
@@ -111,12 +113,13 @@ def csv_tables(stream: Any, columns: Sequence[str] | None, categorical: Sequence
 
 
 def _head(stream: Any) -> bytes:
-    """Return the first block of ``stream``: whole lines, unless one line is longer than a block."""
-    parts, size = [], 0
-    while size < _BLOCK_BYTES and (part := stream.read(_BLOCK_BYTES - size)):
-        parts.append(part)
-        size += len(part)
-    head = b"".join(parts)
+    """Return the first block of ``stream``; of lines that are longer than one, the first two."""
+    head = b""
+    while len(head) < _LONGEST_HEAD and (len(head) < _BLOCK_BYTES or head.count(b"\n") < _HEAD_LINES):
+        part = stream.read(_BLOCK_BYTES)
+        if not part:
+            break
+        head += part
     if not head.strip():
         raise DataError("The CSV is empty.")
     return head
@@ -133,7 +136,7 @@ def _names(head: bytes) -> list[str] | None:
 
 def _types(csv: Any, head: bytes, read: Any, categorical: set[str]) -> dict[str, str]:
     """Return the columns' types, inferred from the first lines: numbers are float64, since whole ones may end."""
-    lines = head if len(head) < _BLOCK_BYTES else head[: head.rfind(b"\n") + 1]
+    lines = head if len(head) < _BLOCK_BYTES else head[: head.rfind(b"\n") + 1] or head
     convert = csv.ConvertOptions(column_types=dict.fromkeys(categorical, "string"))
     schema = csv.read_csv(io.BytesIO(lines), read_options=read, convert_options=convert).schema
     return {field.name: "float64" if str(field.type) in ("int64", "null") else field.type for field in schema}

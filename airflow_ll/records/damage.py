@@ -7,7 +7,7 @@ import tokenize
 import zipfile
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_ll.exceptions import DataError, LinearLearnerError
 
@@ -41,6 +41,12 @@ def told_as_data_errors(what: str) -> Iterator[None]:
         raise _damaged(what, error) from error  # Arrow's word for bytes that it cannot decode
     except _errors_of_damage() as error:
         raise _damaged(what, error) from error
+
+
+def described(kind: str, stream: Any) -> str:
+    """Return what a stream is called in a message: its file's name, where it has one."""
+    name = getattr(stream, "name", None)
+    return f"{kind} file {name}" if isinstance(name, str) else f"{kind} source"
 
 
 def _errors_of_damage() -> tuple[type[Exception], ...]:

@@ -39,10 +39,12 @@ def as_matrix(data: Any) -> Any:
     """
     if is_sparse(data):
         matrix: Any = _canonical_csr(data)
+    elif hasattr(data, "collect"):
+        raise DataError("A polars LazyFrame has no rows yet: give the frame that its collect() returns.")
     elif hasattr(data, "columns"):
         matrix = _table(data)
     else:
-        matrix = _unmasked(data)
+        matrix = _as_array(data, "Features")
     if matrix.ndim != 2:
         raise DataError(
             f"Features must be a matrix with one row an example, but have the shape {matrix.shape}: reshape them to "
@@ -60,7 +62,7 @@ def as_labels(labels: Any, rows: int) -> NDArray[Any]:
     DataError
         Their number differs from ``rows``, or they are not real numbers.
     """
-    array = _unmasked(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+    array = _column(labels, "label") if hasattr(labels, "to_pylist") else _as_array(labels, "Labels")  # Arrow's
     if array.ndim not in (1, 2) or len(array) != rows or array.size < rows:
         raise DataError(
             f"Labels must be a vector of one label a row, or a matrix of one label vector a row: {rows} rows need the "
@@ -115,11 +117,20 @@ def _first(bad: NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(np.argmax(bad), bad.shape))
 
 
-def _unmasked(data: Any) -> NDArray[Any]:
-    """Return ``data`` as an array, with NaN where numpy masks it."""
-    if not np.ma.is_masked(data):
-        return np.asarray(data)
-    return np.asarray(data.astype(data.dtype if data.dtype.kind == "f" else np.float64).filled(np.nan))
+def _as_array(data: Any, what: str) -> NDArray[Any]:
+    """Return ``data`` as an array, with NaN where numpy masks it and for None among numbers."""
+    if np.ma.is_masked(data):
+        return np.asarray(data.astype(data.dtype if data.dtype.kind == "f" else np.float64).filled(np.nan))
+    try:
+        array = np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
+    except ValueError as error:  # numpy's word for rows of several lengths
+        raise DataError(f"{what} must have as many numbers in each row, but {error}.") from error
+    if array.dtype.kind != "O" or any(isinstance(value, str | bytes) for value in array.flat):
+        return array
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        return array
 
 
 def _check_numeric(dtype: np.dtype[Any], what: str) -> None:
@@ -143,12 +154,16 @@ def _table(table: Any) -> NDArray[Any]:
     """Return a data frame's or an Arrow table's columns side by side, in their common dtype."""
     columns = []
     for name, column in _columns(table):
-        values = np.asarray(column.to_numpy())
-        _check_numeric(values.dtype, f"Column {name!r}")
-        columns.append(values)
+        columns.append(_column(column, name))
     if not columns:
         return np.empty((len(table), 0), np.float32)
     return np.stack(columns, axis=1)
+
+
+def _column(column: Any, name: str) -> NDArray[Any]:
+    from airflow_ll.records.tables import numbers  # which has matrices, too
+
+    return numbers(column, name)
 
 
 def _columns(table: Any) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.records.batches import default_batch_rows
+from airflow_ll.records.damage import described
 from airflow_ll.records.local_copies import local
 from airflow_ll.records.tables import Table
 
@@ -192,5 +193,6 @@ def fill_from(stream: Any, target: NDArray[Any]) -> None:
             count = len(piece)
             view[done : done + count] = piece
         if not count:
-            raise DataError(f"The file ends {len(view) - done} bytes too early: it is not complete.")
+            missing = len(view) - done
+            raise DataError(f"The {described('NumPy', stream)} ends {missing} bytes too early: it is not complete.")
         done += count

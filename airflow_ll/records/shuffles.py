@@ -14,6 +14,7 @@ import numpy as np
 
 from airflow_ll.records.batches import Batch, byte_size, default_batch_rows, joined
 from airflow_ll.records.hashes import row_hashes
+from airflow_ll.records.splits import check_seed
 from airflow_ll.records.staging import RowFile
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def shuffle_rows(
     batch_rows
         The rows of a batch that is yielded; None: about 8 MiB of features. It does not change the order.
     """
+    check_seed(seed)
     limit = max(1, memory_bytes // _COPIES)
     with tempfile.TemporaryDirectory(prefix="airflow-ll-shuffle-", dir=directory) as folder:
         for batch, order in _sorted(_numbered(batches, seed), Path(folder), limit, 64 - _BUCKET_BITS):

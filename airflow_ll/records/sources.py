@@ -16,7 +16,7 @@ import numpy as np
 from airflow_ll.exceptions import DataError
 from airflow_ll.records import arrow_sources, numpy_sources
 from airflow_ll.records.batches import Batch, default_batch_rows
-from airflow_ll.records.damage import told_as_data_errors
+from airflow_ll.records.damage import described, told_as_data_errors
 from airflow_ll.records.matrices import is_sparse
 from airflow_ll.records.tables import Table, as_table, factor, numbers
 
@@ -168,7 +168,10 @@ class _Chooser:
         if self.schema is not None:
             return self.schema.encode(table, sparse=self.sparse)
         if self.columns is not None:
-            return table.numbers([table.name(reference) for reference in self.columns])
+            names = [table.name(reference) for reference in self.columns]
+            if label in names:
+                raise DataError(f"The label column {label!r} must be no feature, but columns has it: leave it out.")
+            return table.numbers(names)
         apart = {label, *keys}
         return table.numbers(None if apart == {None} else [name for name in table.names if name not in apart])
 
@@ -229,7 +232,7 @@ def _stream(stream: Any, reading: _Reading) -> Iterator[Table]:
         tables = arrow_sources.ipc_tables(stream, columns)
     else:
         raise DataError(f"format must be one of npy, npz, csv, parquet or arrow, but is {kind!r}.")
-    with told_as_data_errors(f"{kind} source"):
+    with told_as_data_errors(described(kind, stream)):
         yield from _slices(tables, reading)
 
 

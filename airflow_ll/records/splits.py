@@ -58,7 +58,7 @@ class Split:
         DataError
             The shares are not positive or do not sum to 1.
         """
-        return cls("fraction", _checked_fractions(fractions), _checked_seed(seed))
+        return cls("fraction", _checked_fractions(fractions), check_seed(seed))
 
     @classmethod
     def by_hash(cls, fractions: Mapping[str, float], key_columns: Sequence[str], *, seed: int = 0) -> Split:
@@ -71,7 +71,7 @@ class Split:
         """
         if not key_columns or isinstance(key_columns, str):
             raise DataError(f"A split by hash needs a list of one key column or more, but has {key_columns!r}.")
-        return cls("hash", _checked_fractions(fractions), _checked_seed(seed), tuple(key_columns))
+        return cls("hash", _checked_fractions(fractions), check_seed(seed), tuple(key_columns))
 
     @classmethod
     def by_column(cls, column: str, channels: Mapping[str, Sequence[Any]] | None = None) -> Split:
@@ -180,7 +180,7 @@ def _checked_fractions(fractions: Mapping[str, float]) -> tuple[tuple[str, float
     return tuple(shares.items())
 
 
-def _checked_seed(seed: int) -> int:
+def check_seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 64:
         raise DataError(f"seed must be an integer from 0 to 2^64 - 1, but is {seed!r}.")
     return seed

@@ -111,6 +111,23 @@ def test_every_kind_of_file_gives_the_same_rows(aws: Runtime, tmp_path: Path, lo
         assert convert(location, features=source, **settings) == {**result, "adopted": True}
 
 
+@pytest.mark.parametrize("argument", ["features", "labels"])
+@pytest.mark.parametrize("name", ["empty.parquet", "cut.parquet", "empty.npy", "cut.npy", "bad.npz"])
+def test_a_damaged_file_is_named_and_not_tried_again(tmp_path: Path, location: str, name: str, argument: str) -> None:
+    whole = tmp_path / f"whole{name[name.index('.') :]}"
+    if whole.suffix == ".parquet":
+        FRAME[["size"]].to_parquet(whole)
+    elif whole.suffix == ".npy":
+        np.save(whole, NUMBERS[:, :1])
+    else:
+        whole.write_bytes(b"PK damaged")
+    body = whole.read_bytes()
+    (tmp_path / name).write_bytes({"empty": b"", "cut": body[: len(body) // 2], "bad": body}[name.partition(".")[0]])
+    rows = {"features": NUMBERS.tolist(), argument: str(tmp_path / name)}
+    with pytest.raises(AirflowFailException, match=f"file .*{name} (is damaged|ends .* too early)"):
+        convert(location, **rows)
+
+
 def test_scipys_own_npz_stays_sparse(tmp_path: Path, location: str) -> None:
     matrix = sparse.random(50, 400, density=0.02, format="csr", dtype=np.float32, random_state=1)
     sparse.save_npz(tmp_path / "sparse.npz", matrix)

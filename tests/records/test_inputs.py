@@ -1,0 +1,98 @@
+"""What users hand over as rows: Arrow's arrays, objects among numbers, polars, and what must be refused."""
+
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from airflow_ll.exceptions import DataError
+from airflow_ll.records import read_batches, read_records, shuffle_rows, write_records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LATE = [True, False, True]
+
+
+def written(features: Any, labels: Any = None) -> Any:
+    stream = io.BytesIO()
+    write_records(stream, features, labels)
+    return read_records(stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    "column",
+    [[1.5, None, 3.0], [True, None, False], [Decimal("1.5"), None, Decimal(3)], [1, None, 3]],
+    ids=["numbers", "booleans", "decimals", "integers"],
+)
+@pytest.mark.parametrize(
+    "frame",
+    [
+        lambda column: pa.table({"a": column, "b": [1, 2, 3]}),
+        lambda column: pa.record_batch({"a": pa.array(column), "b": pa.array([1, 2, 3])}),
+        lambda column: pl.DataFrame({"a": column, "b": [1, 2, 3]}),
+    ],
+    ids=["table", "record batch", "polars"],
+)
+def test_null_among_numbers_is_nan_whatever_the_frame(frame: Any, column: list[Any]) -> None:
+    wanted = [np.nan if value is None else float(value) for value in column]
+    np.testing.assert_array_equal(written(frame(column)).features, np.column_stack([wanted, [1, 2, 3]]))
+
+
+@pytest.mark.parametrize("labels", [pa.array(LATE), pa.chunked_array([LATE]), pl.Series(LATE), pa.array([1, 0, 1])])
+def test_labels_of_arrow_and_polars(labels: Any) -> None:
+    assert written(np.ones((3, 2)), labels).labels.tolist() == [1, 0, 1]
+
+
+def test_none_in_a_list_is_nan_and_text_is_refused() -> None:
+    np.testing.assert_array_equal(written([[1, None], [2, 3]]).features, [[1, np.nan], [2, 3]])
+    with pytest.raises(DataError, match="must be real numbers"):
+        written(np.array([["1", 2]], object))
+
+
+def test_rows_of_several_lengths_are_refused_in_one_sentence() -> None:
+    with pytest.raises(DataError, match="Features must have as many numbers in each row, but"):
+        written([[1, 2], [3]])
+
+
+def test_a_lazy_frame_must_be_collected() -> None:
+    lazy = pl.DataFrame({"a": [1.0]}).lazy()
+    with pytest.raises(DataError, match=r"give the frame that its collect\(\) returns"):
+        written(lazy)
+    assert written(lazy.collect()).features.tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("source", "columns", "label"),
+    [
+        (np.arange(6.0).reshape(3, 2), [0, 1], 1),
+        (np.arange(6.0).reshape(3, 2), [1, 0], "1"),
+        (pa.table({"a": [1.0], "late": [1]}), ["a", "late"], "late"),
+        (pl.DataFrame({"a": [1.0], "late": [1]}), ["late"], "late"),
+    ],
+)
+def test_a_label_is_no_feature(source: Any, columns: list[Any], label: Any) -> None:
+    with pytest.raises(DataError, match=r"The label column '\w+' must be no feature"):
+        list(read_batches(source, columns=columns, label_column=label))
+
+
+def test_a_shuffle_needs_a_seed_that_its_hash_can_take() -> None:
+    with pytest.raises(DataError, match="seed must be an integer from 0"):
+        list(shuffle_rows(read_batches(np.ones((3, 2))), seed=-1))
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_csv_may_have_lines_longer_than_a_block(tmp_path: Path, header: bool) -> None:
+    width = 60_000
+    rows = np.arange(3 * width).reshape(3, width) % 1000 + 1_000_000_000_000_000_000
+    names = ",".join(f"a column with a long name {index}" for index in range(width)) if header else ""
+    lines = [names] * header + [",".join(map(str, row)) for row in rows.tolist()]
+    (tmp_path / "wide.csv").write_text("\n".join(lines) + "\n")
+    batches = list(read_batches(tmp_path / "wide.csv"))
+    np.testing.assert_array_equal(np.concatenate([one.features for one in batches]), rows.astype(np.float32))
