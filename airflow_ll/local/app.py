@@ -173,6 +173,8 @@ class RuntimeApp:
         return Response(answer.body, answer.status, answer.headers)
 
     async def _moto(self, call: Call, body: bytes) -> ASGIApp:
+        if call.path != "/":  # moto's own paths would let anybody reset it
+            raise UnknownOperationError(f"{call.service} has no operation at {call.path} here.")
         cloudwatch = self._runtime.cloudwatch
         if call.service == "application-autoscaling":
             await anyio.to_thread.run_sync(autoscaling.check, self._runtime, call.target, body)

@@ -30,11 +30,12 @@ def decode_token(token: str, key: type[str | float]) -> Position:
     """
     try:
         position = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except (ValueError, RecursionError):
-        position = None
-    match position:
-        case [str() | float() | int() as value, str() as name] if isinstance(value, str) == (key is str):
-            return value, name
+        json.dumps(position, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
+        match position:
+            case [str() | float() | int() as value, str() as name] if isinstance(value, str) == (key is str):
+                return value if isinstance(value, str) else float(value), name
+    except (ValueError, OverflowError, RecursionError):
+        pass
     raise ValidationError("The specified NextToken is invalid.")
 
 

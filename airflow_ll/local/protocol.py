@@ -88,8 +88,11 @@ def decode_json_request(operation: OperationModel, body: bytes) -> dict[str, Any
         raise SerializationError("Unexpected field type")
     if shape is None:
         return {}
-    validate(shape, request)
-    known: dict[str, Any] = _known(shape, request)
+    try:
+        validate(shape, request)
+        known: dict[str, Any] = _known(shape, request)
+    except RecursionError as error:
+        raise SerializationError("The request body has too many levels.") from error
     return known
 
 

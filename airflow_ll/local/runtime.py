@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_ll.local.clients import OWN_CALLS
+from airflow_ll.local.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ class Runtime:
     speed: Speed
     s3_endpoint: str | None = None
     closing: threading.Event = field(default_factory=threading.Event)
+    timers: Timers = field(default_factory=Timers)
     hosting: Hosting = field(init=False)
     tuning: Tuning = field(init=False)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ll.local import compilation_jobs, endpoints, models, packages, training_jobs, transform_jobs, tuning_jobs
 from airflow_ll.local.errors import ValidationError, unsupported
+from airflow_ll.local.paging import page
 from airflow_ll.local.resources import (
     COMPILATION_JOB,
     ENDPOINT,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATIONS", "call"]
 
+_TAGS_A_PAGE = 50  # the most that a resource has
+
 
 def call(runtime: Runtime, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
     """Run a control-plane operation on a checked request.
@@ -37,7 +40,9 @@ def call(runtime: Runtime, operation: str, request: dict[str, Any]) -> dict[str,
 
 def _list_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     _check_arn(runtime, request["ResourceArn"])
-    return {"Tags": runtime.store.tags(request["ResourceArn"])}
+    tags = [(tag["Key"], "", tag) for tag in runtime.store.tags(request["ResourceArn"])]
+    shown, token = page(tags, {"MaxResults": _TAGS_A_PAGE, **request}, descending=False)
+    return {"Tags": shown, **({"NextToken": token} if token else {})}
 
 
 def _add_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ A job of n instances is one trainer over the union of the shards, with n log str
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import shutil
@@ -62,9 +63,7 @@ def submit(runtime: Runtime, name: str, *, interrupted: bool = False) -> None:
     job = TRAINING_JOB.describe(runtime, {"TrainingJobName": name})
     wait = job["StoppingCondition"].get("MaxWaitTimeInSeconds")
     if wait is not None:
-        timer = threading.Timer(max(0.0, job["CreationTime"] + wait - time.time()), _give_up, [runtime, name])
-        timer.daemon = True
-        timer.start()
+        runtime.timers.at(job["CreationTime"] + wait, functools.partial(_give_up, runtime, name))
 
 
 def _give_up(runtime: Runtime, name: str) -> None:
@@ -87,12 +86,19 @@ def recover(runtime: Runtime) -> None:
             going_on.add(name)
             submit(runtime, name, interrupted=True)
         else:
-            end(runtime, name, "Failed", "Failed", FailureReason=_runtime_ended(job))
+            reason = _runtime_ended(job)
+            end(runtime, name, "Failed", "Failed", left=_last_sign(runtime, job), FailureReason=reason)
     for job in runtime.store.with_status(TRAINING_JOB.key, "Stopping"):
         end_stopped(runtime, job["TrainingJobName"], "Stopped")
     for tree in (runtime.data_dir / "jobs").glob("*"):
         if tree.name not in going_on:
             shutil.rmtree(tree, ignore_errors=True)
+
+
+def _last_sign(runtime: Runtime, job: dict[str, Any]) -> float:
+    """Return when the phase of a job that an earlier runtime left ended as far as is known: at its last metric."""
+    latest = max((at for _, _, at in runtime.store.metrics(job["TrainingJobName"])), default=0.0)
+    return max(latest, float(job["SecondaryStatusTransitions"][-1]["StartTime"]))
 
 
 def _runtime_ended(job: dict[str, Any]) -> str:
@@ -150,7 +156,9 @@ class _TrainingRun:
     def _go_on(self) -> None:
         """Begin again after a runtime that ended: from checkpoints, or because the job's RetryStrategy wants it."""
         self._handle.check()
-        self._trained += self._seconds_cut_short()
+        phase, left = self._job["SecondaryStatusTransitions"][-1], _last_sign(self._runtime, self._job)
+        if phase["Status"] == "Training":
+            self._trained += left - float(phase["StartTime"])
         has_checkpoints = False
         if self._checkpoints is not None:
             self._checkpoints.upload()  # what the earlier runtime did not come to upload
@@ -159,16 +167,8 @@ class _TrainingRun:
             raise _TrainingFailedError(_runtime_ended(self._job))
         spot = has_checkpoints and self._job["EnableManagedSpotTraining"]
         retries = int(self._job.get("_Retries", 0)) + (0 if has_checkpoints else 1)
-        self._enter("Interrupted" if spot else "Restarting", _Retries=retries)
+        self._enter("Interrupted" if spot else "Restarting", left=left, _Retries=retries)
         self._enter("Starting")
-
-    def _seconds_cut_short(self) -> float:
-        """Return how long the trainer that an earlier runtime left had run, to the last metric that it logged."""
-        phase = self._job["SecondaryStatusTransitions"][-1]
-        if phase["Status"] != "Training":
-            return 0.0
-        latest = max((at for _, _, at in self._runtime.store.metrics(self._name)), default=0.0)
-        return max(0.0, latest - float(phase["StartTime"]))
 
     def _phases(self) -> None:
         provision(self._runtime, self._handle, TRAINING_JOB.key, self._name)
@@ -178,6 +178,7 @@ class _TrainingRun:
         self._enter("Training")
         try:
             self._train()
+            self._enter("Uploading")
         except _SpotInterruptedError:
             self._enter("Interrupted")
             self._enter("Starting")
@@ -187,14 +188,13 @@ class _TrainingRun:
             if any((self._root / "model").iterdir()):
                 self._kept = self._upload()  # what a stopped trainer saved
             raise
-        self._enter("Uploading")
-        members = self._upload()
+        self._kept = self._upload()
         self._handle.check()
-        end(self._runtime, self._name, "Completed", "Completed", **members)
+        end(self._runtime, self._name, "Completed", "Completed", **self._kept)
 
-    def _enter(self, secondary: str, **members: Any) -> None:
+    def _enter(self, secondary: str, *, left: float | None = None, **members: Any) -> None:
         self._handle.check()
-        if not enter(self._runtime, self._name, secondary, _Trained=self._trained, **members):
+        if not enter(self._runtime, self._name, secondary, left=left, _Trained=self._trained, **members):
             raise StopJobError
         hold(self._runtime, self._handle, TRAINING_JOB.key, self._name, secondary)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["end", "end_stopped", "enter", "mark_stopping"]
 
+_ON_INSTANCES = ("Downloading", "Training", "Stopping", "Uploading")
 _MESSAGES = {
     "Starting": "Preparing the instances for training",
     "Downloading": "Downloading input data",
@@ -52,26 +53,31 @@ def _update(runtime: Runtime, name: str, change: Callable[[dict[str, Any]], bool
     return runtime.store.update(TRAINING_JOB.key, name, TRAINING_JOB.status_member, change) is not None
 
 
-def _advance(job: dict[str, Any], secondary: str, now: float) -> None:
-    """Close the current transition and open the next."""
+def _advance(job: dict[str, Any], secondary: str, now: float, left: float | None = None) -> None:
+    """Close the current transition, which ended at ``left`` if not now, and open the next."""
     job["SecondaryStatus"] = secondary
-    job["SecondaryStatusTransitions"][-1]["EndTime"] = now
+    job["SecondaryStatusTransitions"][-1]["EndTime"] = now if left is None else left
     job["SecondaryStatusTransitions"].append(
         {"Status": secondary, "StartTime": now, "StatusMessage": _MESSAGES[secondary]}
     )
 
 
-def end(runtime: Runtime, name: str, status: str, secondary: str, **members: Any) -> None:
-    """Bring a job to its end, unless it is there, and tell its tuning job; ``secondary`` says why it ended so."""
+def end(runtime: Runtime, name: str, status: str, secondary: str, *, left: float | None = None, **members: Any) -> None:
+    """Bring a job to its end, unless it is there, and tell its tuning job.
+
+    :param secondary: says why it ended so.
+    :param left: when its last phase ended, if not now.
+    """
     latest = {metric: (value, at) for metric, value, at in runtime.store.metrics(name)}
 
     def change(job: dict[str, Any]) -> bool:
         if job["TrainingJobStatus"] not in ("InProgress", "Stopping"):
             return False
         now = time.time()
-        _advance(job, secondary, now)
+        _advance(job, secondary, now, left)
         job["SecondaryStatusTransitions"][-1]["EndTime"] = now
-        seconds = int(now - job.setdefault("TrainingStartTime", now))
+        job.setdefault("TrainingStartTime", now)
+        seconds = round(sum(map(_seconds_on_instances, job["SecondaryStatusTransitions"])))
         job |= {"TrainingJobStatus": status, "TrainingEndTime": now, "TrainingTimeInSeconds": seconds}
         job |= {"BillableTimeInSeconds": max(1, seconds), **members}
         job["FinalMetricDataList"] = [
@@ -84,14 +90,22 @@ def end(runtime: Runtime, name: str, status: str, secondary: str, **members: Any
         runtime.tuning.training_ended(ended)
 
 
-def enter(runtime: Runtime, name: str, secondary: str, **members: Any) -> bool:
-    """Move a job to its next phase and set members; ``False`` when it is not InProgress."""
+def _seconds_on_instances(phase: dict[str, Any]) -> float:
+    """Return how long a phase had instances: neither waiting for them nor a time without the runtime counts."""
+    return float(phase["EndTime"] - phase["StartTime"]) if phase["Status"] in _ON_INSTANCES else 0.0
+
+
+def enter(runtime: Runtime, name: str, secondary: str, *, left: float | None = None, **members: Any) -> bool:
+    """Move a job to its next phase and set members; ``False`` when it is not InProgress.
+
+    :param left: when it left the phase before, if not now.
+    """
 
     def change(job: dict[str, Any]) -> bool:
         if job["TrainingJobStatus"] != "InProgress":
             return False
         job |= members
-        _advance(job, secondary, time.time())
+        _advance(job, secondary, time.time(), left)
         return True
 
     return _update(runtime, name, change)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create", "stop"]
 
-_MAX_PAYLOAD_MB = 100
+_MAX_PAYLOAD_MB, _DEFAULT_PAYLOAD_MB = 100, 6
 
 
 def create(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,8 @@ def _check_supported(request: dict[str, Any]) -> None:
         raise unsupported("MaxPayloadInMB 0", "Built-in algorithms do not stream on SageMaker either.")
     if payload is not None and payload > _MAX_PAYLOAD_MB:
         raise ValidationError(f"MaxPayloadInMB cannot be greater than {_MAX_PAYLOAD_MB} MB, got {payload}.")
-    if payload is not None and payload * concurrency > _MAX_PAYLOAD_MB:
+    payload = _DEFAULT_PAYLOAD_MB if payload is None else payload
+    if payload * concurrency > _MAX_PAYLOAD_MB:
         raise ValidationError(
             f"The value of (MaxConcurrentTransforms * MaxPayloadInMB) cannot exceed {_MAX_PAYLOAD_MB} MB, "
             f"got {concurrency} * {payload}."

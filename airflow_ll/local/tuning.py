@@ -6,6 +6,7 @@ a training job is noted in its tuning job before it is created, and created unde
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import secrets
@@ -296,10 +297,8 @@ class Tuning:
         """Come back when the time of a tuning job is over."""
         seconds = job["ResourceLimits"].get("MaxRuntimeInSeconds")
         if seconds is not None:
-            left = max(0.0, job["CreationTime"] + seconds - time.time())
-            timer = threading.Timer(left, self.go_on, [job["HyperParameterTuningJobName"]])
-            timer.daemon = True
-            timer.start()
+            back = functools.partial(self.go_on, job["HyperParameterTuningJobName"])
+            self._runtime.timers.at(job["CreationTime"] + seconds, back)
 
     @staticmethod
     def _time_is_over(job: Mapping[str, Any]) -> bool:

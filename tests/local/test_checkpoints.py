@@ -159,7 +159,7 @@ def test_jobs_go_on_after_a_restart(fresh_runtime: Callable[[], Runtime], number
 
 
 def test_the_time_of_training_counts_on_after_a_restart(fresh_runtime: Callable[[], Runtime]) -> None:
-    limit, before = 16, 10
+    limit, before, away = 16, 10, 6
     first = fresh_runtime()
     upload_training_data(first)
     request = checkpointed_request("limited", 1_000_000, StoppingCondition={"MaxRuntimeInSeconds": limit})
@@ -168,6 +168,7 @@ def test_the_time_of_training_counts_on_after_a_restart(fresh_runtime: Callable[
     time.sleep(max(0.0, started + before - time.time()))
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
+    time.sleep(away)
 
     second = fresh_runtime()
     job = training_ended(second, "limited")
@@ -176,6 +177,8 @@ def test_the_time_of_training_counts_on_after_a_restart(fresh_runtime: Callable[
     last = [phase for phase in job["SecondaryStatusTransitions"] if phase["Status"] == "Training"][-1]
     # Without the first part it would be the whole limit.
     assert (last["EndTime"] - last["StartTime"]).total_seconds() < limit - before / 2
+    whole = (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds()
+    assert job["TrainingTimeInSeconds"] == job["BillableTimeInSeconds"] <= whole - away + 1
 
 
 def test_a_retry_strategy_begins_again_after_a_restart(fresh_runtime: Callable[[], Runtime]) -> None:

@@ -269,7 +269,9 @@ def test_a_slow_phase_can_be_stopped(data_runtime: Runtime, faults: Setter, phas
 
     sagemaker.stop_training_job(TrainingJobName=name)
 
-    assert training_ended(data_runtime, name)["TrainingJobStatus"] == "Stopped"
+    job = training_ended(data_runtime, name)
+    assert job["TrainingJobStatus"] == "Stopped"
+    assert ("S3ModelArtifacts" in job["ModelArtifacts"]) == (phase == "Uploading"), "what is trained is kept"
 
 
 def test_spot_instances_are_lost_and_come_back(data_runtime: Runtime, faults: Setter) -> None:

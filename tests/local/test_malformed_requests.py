@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,19 @@ from tests.local.support import IMAGE, ROLE, channel, training_request
 if TYPE_CHECKING:
     from tests.conftest import Runtime
 
+HUGE = base64.b64encode(b"[1" + b"0" * 400 + b', "a"]').decode()
+HALF = base64.b64encode(b'[1, "\\ud800"]').decode()
+
 RESOURCES = training_request("x")["ResourceConfig"]
 
 
-def post(runtime: Runtime, target: str, body: bytes, service: str = "sagemaker") -> tuple[int, Any]:
+def post(runtime: Runtime, target: str, body: bytes, service: str = "sagemaker", path: str = "/") -> tuple[int, Any]:
     """Send a body of any kind; return the status and the JSON of the answer."""
     connection = http.client.HTTPConnection(runtime.url.removeprefix("http://"), timeout=30)
     scope = f"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/{service}/aws4_request, Signature=0"
     headers = {"Authorization": scope, "Content-Type": "application/x-amz-json-1.1"}
     try:
-        connection.request("POST", "/", body, headers | ({"X-Amz-Target": target} if target else {}))
+        connection.request("POST", path, body, headers | ({"X-Amz-Target": target} if target else {}))
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read() or b"null")
     finally:
@@ -51,6 +55,26 @@ def test_an_unknown_operation_is_not_retried(runtime: Runtime, target: str, serv
 
 def test_a_path_that_is_no_operation_is_not_retried(runtime: Runtime) -> None:
     assert post(runtime, "", b"{}")[0] == 400
+
+
+@pytest.mark.parametrize("path", ["/moto-api/reset", "/moto-api/", "/moto-api/data.json", "//moto-api/reset", "/x"])
+@pytest.mark.parametrize("service", ["monitoring", "sts", "iam", "application-autoscaling"])
+def test_moto_s_own_paths_are_closed(runtime: Runtime, service: str, path: str) -> None:
+    cloudwatch = runtime.client("cloudwatch")
+    alarm = {"Namespace": "n", "MetricName": "m", "Period": 60, "EvaluationPeriods": 1, "Statistic": "Sum"}
+    cloudwatch.put_metric_alarm(AlarmName="kept", Threshold=1, ComparisonOperator="GreaterThanThreshold", **alarm)
+
+    status, answer = post(runtime, "", b"", service, path)
+
+    assert (status, answer["__type"]) == (400, "UnknownOperationException")
+    assert cloudwatch.describe_alarms(AlarmNames=["kept"])["MetricAlarms"]
+
+
+@pytest.mark.parametrize("levels", [100, 200, 300, 400, 600])
+def test_a_search_of_many_levels_is_refused(runtime: Runtime, levels: int) -> None:
+    expression = b'{"SubExpressions": [' * levels + b"{}" + b"]}" * levels
+    body = b'{"Resource": "TrainingJob", "SearchExpression": ' + expression + b"}"
+    assert post(runtime, "SageMaker.Search", body)[0] == 400
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"3", b'"\xff"', b"[" * 200_000, b'{"MaxResults": NaN}'])
@@ -84,7 +108,7 @@ def test_escaped_characters_are_not_surrogates(runtime: Runtime) -> None:
     assert status == 200, answer
 
 
-@pytest.mark.parametrize("token", ["scrambled", "MTI=", "WyJ4IiwgeyJ5IjogMX1d", "bnVsbA==", "é"])
+@pytest.mark.parametrize("token", ["scrambled", "MTI=", "WyJ4IiwgeyJ5IjogMX1d", "bnVsbA==", "é", HUGE, HALF])
 def test_a_bad_page_token_is_refused(runtime: Runtime, token: str) -> None:
     with pytest.raises(ClientError, match=r"The specified NextToken is invalid\."):
         runtime.client("sagemaker").list_training_jobs(NextToken=token)

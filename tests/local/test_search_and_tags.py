@@ -232,6 +232,19 @@ def test_resources_are_found_by_their_tags(found_jobs: Runtime) -> None:
     assert found(TagFilters=[{"Key": "search.team"}, {"Key": "other"}]) == []
 
 
+def test_tags_come_in_pages(found_jobs: Runtime) -> None:
+    sagemaker = found_jobs.client("sagemaker")
+    arn = sagemaker.list_training_jobs(MaxResults=1)["TrainingJobSummaries"][0]["TrainingJobArn"]
+    kept = {tag["Key"] for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
+    more = {f"page-{number:02d}" for number in range(20)}
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": ""} for key in more])
+    pages = list(sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn, PaginationConfig={"PageSize": 50}))
+    assert {tag["Key"] for page in pages for tag in page["Tags"]} == kept | more
+    with pytest.raises(ClientError, match="NextToken is invalid"):
+        sagemaker.list_tags(ResourceArn=arn, NextToken="zzz")
+    sagemaker.delete_tags(ResourceArn=arn, TagKeys=sorted(more))
+
+
 def test_tags_change_through_the_tagging_api(found_jobs: Runtime) -> None:
     tagging, sagemaker = found_jobs.client("resourcegroupstaggingapi"), found_jobs.client("sagemaker")
     arn = sagemaker.describe_training_job(TrainingJobName="search-0")["TrainingJobArn"]

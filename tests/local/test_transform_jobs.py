@@ -330,6 +330,10 @@ def test_rows_and_predictions_that_do_not_pair_fail_the_job(data_runtime: Runtim
     [
         ({"MaxPayloadInMB": 101}, "MaxPayloadInMB cannot be greater than 100 MB"),
         (
+            {"MaxConcurrentTransforms": 17},
+            r"\(MaxConcurrentTransforms \* MaxPayloadInMB\) cannot exceed 100 MB, got 17 \* 6",
+        ),
+        (
             {"MaxPayloadInMB": 50, "MaxConcurrentTransforms": 3},
             r"\(MaxConcurrentTransforms \* MaxPayloadInMB\) cannot exceed 100 MB",
         ),
