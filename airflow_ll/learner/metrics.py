@@ -83,7 +83,8 @@ def model_objective(settings: Settings, weights: RowWeights, margins: Array, lab
     total = 0.0
     for span in spans(len(margins)):
         losses = np.empty((span.stop - span.start, 1), np.float32)
-        settings.loss.evaluate(margins[span].copy(), settings.loss.targets(labels[span]), losses)
+        with np.errstate(over="ignore"):  # the square of a large residual is infinite, and so is the objective then
+            settings.loss.evaluate(margins[span].copy(), settings.loss.targets(labels[span]), losses)
         row_weights = weights.rows(labels[span])
         if row_weights is not None:
             losses *= row_weights

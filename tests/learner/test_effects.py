@@ -52,6 +52,12 @@ def test_momentum_and_betas_change_the_path(fit: Fit, line: tuple[np.ndarray, np
     assert other[0]["train_objective"] != default[0]["train_objective"]
 
 
+def test_labels_whose_squares_are_no_float32_end_in_a_model(fit: Fit, line: tuple[np.ndarray, np.ndarray]) -> None:
+    trained = fit(line[0], np.arange(2000) % 2 * np.float32(1e37), **REGRESSOR, epochs=1)  # warnings are errors here
+    assert np.isfinite(trained.model.weights).all()
+    assert trained.scores("train")["mse"] > 1e73
+
+
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
 def test_a_quantile_leaves_its_share_of_labels_below(
     fit: Fit, line: tuple[np.ndarray, np.ndarray], quantile: float
