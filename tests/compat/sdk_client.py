@@ -189,7 +189,8 @@ class Client:
     def tuner(self) -> None:
         """A tuning job with each kind of range, its best job, and one that is stopped.
 
-        The SDK's names of tuning jobs end with the minute, so that two in a minute need names of their own.
+        The SDK's names of tuning jobs end with the minute, so that two in a minute, also of two clients, need names of
+        their own.
         """
         ranges = {
             "wd": ContinuousParameter(1e-6, 1e-2, scaling_type="Logarithmic"),
@@ -201,7 +202,10 @@ class Client:
             "hyperparameter_ranges": ranges,
         }
         settings |= {"objective_type": "Minimize", "max_parallel_jobs": 2}
-        tuner = HyperparameterTuner(self.estimator(epochs=3), max_jobs=3, base_tuning_job_name="done", **settings)
+        own = self.job[-12:]
+        tuner = HyperparameterTuner(
+            self.estimator(epochs=3), max_jobs=3, base_tuning_job_name=f"done-{own}", **settings
+        )
         tuner.fit(self.channels)
         tuner.wait()
         frame = tuner.analytics().dataframe()
@@ -215,7 +219,7 @@ class Client:
             "best_model": best.model_data,
         }
         endless = self.estimator(epochs=100_000, early_stopping_patience=100_000)
-        stopped = HyperparameterTuner(endless, max_jobs=20, base_tuning_job_name="stopped", **settings)
+        stopped = HyperparameterTuner(endless, max_jobs=20, base_tuning_job_name=f"ended-{own}", **settings)
         stopped.fit(self.channels, wait=False)
         stopped.stop_tuning_job()
         self.report["tuned"]["stopped"] = self._until_ended(stopped.describe, "HyperParameterTuningJobStatus")
