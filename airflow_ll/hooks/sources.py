@@ -97,6 +97,8 @@ def _csv(stream: BinaryIO, source: str) -> _Table:
     text = io.TextIOWrapper(stream, encoding="utf-8-sig")
     first = text.readline().strip().split(",")
     names = None if all(_is_number(cell) for cell in first) else [cell.strip().strip('"') for cell in first]
+    if names is not None and not any(map(str.strip, text)):
+        raise DataError(f"The csv file {source} has no rows.")
     text.seek(0)
     try:
         return _Table(np.loadtxt(text, delimiter=",", ndmin=2, skiprows=1 if names else 0), names)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.records.batches import default_batch_rows
-from airflow_ll.records.damage import told_as_data_errors
+from airflow_ll.records.damage import described, told_as_data_errors
 from airflow_ll.records.local_copies import is_local, local_ranges, seekable
 from airflow_ll.records.tables import Table, as_table, named_columns
 
@@ -121,7 +121,7 @@ def _head(stream: Any) -> bytes:
             break
         head += part
     if not head.strip():
-        raise DataError("The CSV is empty.")
+        raise DataError(f"The {described('csv', stream)} is empty.")
     return head
 
 

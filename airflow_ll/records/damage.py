@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 import tokenize
 import zipfile
@@ -22,6 +23,7 @@ _DAMAGE: tuple[type[Exception], ...] = (
     RuntimeError,  # an archive that is encrypted, or compressed in another way
     SyntaxError,  # NumPy's header is a Python literal
     ValueError,
+    csv.Error,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,

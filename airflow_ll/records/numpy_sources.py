@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +28,13 @@ _COPY_BYTES = 1 << 20
 class NpyReader:
     """The array of one .npy stream, read in order.
 
+    Parameters
+    ----------
+    stream
+        Its bytes.
+    what
+        What messages call it; None: the stream's file.
+
     Attributes
     ----------
     shape, dtype
@@ -37,8 +46,9 @@ class NpyReader:
         It is no .npy file, has Python objects, or ends too early.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, what: str | None = None) -> None:
         self._stream = stream
+        self._what = described("npy", stream) if what is None else what
         try:
             version = np.lib.format.read_magic(stream)
             read_header = {
@@ -47,9 +57,9 @@ class NpyReader:
             }[version]
             self.shape, self._fortran, self.dtype = read_header(stream)
         except (KeyError, ValueError, EOFError, OSError) as error:
-            raise DataError(f"The file is no NumPy array in the format .npy 1.0 or 2.0 ({error}).") from error
+            raise DataError(f"The {self._what} is no NumPy array in the format .npy 1.0 or 2.0 ({error}).") from error
         if self.dtype.hasobject:
-            raise DataError("The NumPy file has Python objects, which are not read from files: save it as numbers.")
+            raise DataError(f"The {self._what} has Python objects, which are not read from files: save it as numbers.")
 
     @property
     def by_columns(self) -> bool:
@@ -59,7 +69,7 @@ class NpyReader:
     def read(self, count: int) -> NDArray[Any]:
         """Return the next ``count`` entries of the first axis."""
         part = np.empty((count, *self.shape[1:]), self.dtype)
-        fill_from(self._stream, part)
+        fill_from(self._stream, part, self._what)
         return part
 
     def batches(self, rows: int) -> Iterator[NDArray[Any]]:
@@ -78,7 +88,7 @@ class NpyReader:
             part = np.empty((columns, min(rows, total - first)), self.dtype)
             for column in range(columns):
                 stream.seek(start + (column * total + first) * self.dtype.itemsize)
-                fill_from(stream, part[column])
+                fill_from(stream, part[column], self._what)
             yield part.T
 
 
@@ -90,25 +100,40 @@ def npy_tables(stream: Any, batch_rows: int | None) -> Iterator[Table]:
 
 def npz_tables(stream: Any, batch_rows: int | None) -> Iterator[Table]:
     """Yield the rows of a .npz: the arrays ``features`` and perhaps ``labels``, or scipy's sparse matrix."""
-    with local(stream) as file, zipfile.ZipFile(file) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
+    with local(stream) as file, zipfile.ZipFile(file) as opened:
+        archive = _Archive(opened, described("npz", stream))  # of a copy, the name would be that of the copy
+        names = {name.removesuffix(".npy") for name in opened.namelist()}
         if {"format", "shape", "data"} <= names:
             yield from _sparse_tables(archive, file, batch_rows)
         elif "features" in names:
             yield from _dense_tables(archive, "labels" in names, batch_rows)
         else:
             found = ", ".join(sorted(names)) or "none"
-            raise DataError(f"A .npz must have an array named features (and perhaps labels), but has {found}.")
+            raise DataError(
+                f"The {archive.what} must have an array named features (and perhaps labels), but has {found}."
+            )
 
 
-def _dense_tables(archive: zipfile.ZipFile, labelled: bool, batch_rows: int | None) -> Iterator[Table]:
-    with archive.open("features.npy") as stream:
-        features = NpyReader(stream)
+@dataclass(frozen=True)
+class _Archive:
+    """An opened .npz, and what messages call it."""
+
+    zip: zipfile.ZipFile
+    what: str
+
+    @contextmanager
+    def array(self, name: str) -> Iterator[NpyReader]:
+        """Open the array ``name``."""
+        with self.zip.open(f"{name}.npy") as stream:
+            yield NpyReader(stream, f"array {name} of the {self.what}")
+
+
+def _dense_tables(archive: _Archive, labelled: bool, batch_rows: int | None) -> Iterator[Table]:
+    with archive.array("features") as features:
         if not labelled:
             yield from (Table(matrix=part) for part in _matrices(features, batch_rows))
             return
-        with archive.open("labels.npy") as label_stream:
-            labels = NpyReader(label_stream)
+        with archive.array("labels") as labels:
             if labels.shape[:1] != features.shape[:1] or math.prod(labels.shape[1:]) != 1:
                 raise DataError(
                     f"Labels must be one a row: features have the shape {features.shape}, labels {labels.shape}."
@@ -125,7 +150,7 @@ def _matrices(reader: NpyReader, batch_rows: int | None) -> Iterator[NDArray[Any
     yield from reader.batches(batch_rows or default_batch_rows(max(1, reader.shape[1]) * reader.dtype.itemsize))
 
 
-def _sparse_tables(archive: zipfile.ZipFile, file: Any, batch_rows: int | None) -> Iterator[Table]:
+def _sparse_tables(archive: _Archive, file: Any, batch_rows: int | None) -> Iterator[Table]:
     sparse = require("scipy.sparse", extra="sparse", purpose="Reading sparse features")
     kind = _load(archive, "format").item()
     if (kind.decode() if isinstance(kind, bytes) else kind) != "csr":
@@ -134,11 +159,10 @@ def _sparse_tables(archive: zipfile.ZipFile, file: Any, batch_rows: int | None) 
         return
     rows, columns = (int(size) for size in _load(archive, "shape"))
     with (
-        archive.open("indptr.npy") as bounds_stream,
-        archive.open("indices.npy") as indices_stream,
-        archive.open("data.npy") as data_stream,
+        archive.array("indptr") as bounds,
+        archive.array("indices") as indices,
+        archive.array("data") as data,
     ):
-        bounds, indices, data = NpyReader(bounds_stream), NpyReader(indices_stream), NpyReader(data_stream)
         _check_sparse(rows, columns, bounds, indices, data)
         step = batch_rows or default_batch_rows(8 * max(1, data.shape[0] // max(1, rows)))
         last = bounds.read(1)
@@ -160,22 +184,15 @@ def _check_sparse(rows: int, columns: int, bounds: NpyReader, indices: NpyReader
         raise DataError("The .npz is no sparse matrix of numbers: its parts do not fit its shape.")
 
 
-def _load(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    with archive.open(f"{name}.npy") as stream:
-        reader = NpyReader(stream)
+def _load(archive: _Archive, name: str) -> NDArray[Any]:
+    with archive.array(name) as reader:
         if math.prod(reader.shape) > 2:
             raise DataError("The .npz is no sparse matrix of numbers: its parts do not fit its shape.")
-        return reader.read(reader.shape[0]) if reader.shape else _scalar(stream, reader.dtype)
+        return reader.read(reader.shape[0] if reader.shape else 1)
 
 
-def _scalar(stream: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    value = np.empty((1,), dtype)
-    fill_from(stream, value)
-    return value
-
-
-def fill_from(stream: Any, target: NDArray[Any]) -> None:
-    """Fill ``target`` with the next bytes of ``stream``.
+def fill_from(stream: Any, target: NDArray[Any], what: str) -> None:
+    """Fill ``target`` with the next bytes of ``stream``, which messages call ``what``.
 
     Raises
     ------
@@ -194,5 +211,5 @@ def fill_from(stream: Any, target: NDArray[Any]) -> None:
             view[done : done + count] = piece
         if not count:
             missing = len(view) - done
-            raise DataError(f"The {described('NumPy', stream)} ends {missing} bytes too early: it is not complete.")
+            raise DataError(f"The {what} ends {missing} bytes too early: it is not complete.")
         done += count

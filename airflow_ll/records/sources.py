@@ -21,6 +21,8 @@ from airflow_ll.records.matrices import is_sparse
 from airflow_ll.records.tables import Table, as_table, factor, numbers
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from airflow_ll.records.schema import FeatureSchema
 
 Format = Literal["npy", "npz", "csv", "parquet", "arrow"]
@@ -277,9 +279,17 @@ def _format(name: str, given: str | None) -> str:
 
 def _labels_apart(labels: Any) -> Any:
     if isinstance(labels, str | os.PathLike):
-        labels = np.load(labels, mmap_mode="r", allow_pickle=False)
+        labels = _label_file(Path(labels))
     array = labels if isinstance(labels, np.ndarray) else np.asarray(labels)
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _label_file(path: Path) -> NDArray[Any]:
+    """Return the array of a .npy, which is not in memory as a whole."""
+    if not path.is_file():
+        raise DataError(f"There is no file {str(path)!r}: correct the path, or wait for the task that writes it.")
+    with told_as_data_errors(f"npy file {path}"):
+        return np.lib.format.open_memmap(path, mode="r")
 
 
 def _part(labels: Any, first: int, rows: int) -> Any:

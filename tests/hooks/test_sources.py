@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.hooks.sources import load
+from airflow_ll.hooks.sources import load, load_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +66,11 @@ def test_faults_are_sentences(hook: LinearLearnerHook, tmp_path: Path) -> None:
         load(hook, rows, LABELS, "late")
     with pytest.raises(DataError, match="numbers only"):
         load(hook, str(tmp_path / "words.csv"))
+
+
+@pytest.mark.parametrize("content", ["", "\n", "late\n"])
+def test_a_csv_without_rows_is_named(hook: LinearLearnerHook, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=f"The csv file {path} has no rows"):
+        load_labels(hook, str(path))

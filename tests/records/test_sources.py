@@ -38,6 +38,8 @@ FRAME = pd.DataFrame({"a": FEATURES[:, 0], "b": FEATURES[:, 1], "c": FEATURES[:,
 class Forward(io.RawIOBase):
     """A stream that only reads forward, a little at a time, as a socket does."""
 
+    name: str
+
     def __init__(self, content: bytes) -> None:
         self._inner = io.BytesIO(content)
 
@@ -271,7 +273,7 @@ class TestCsv:
         ((FEATURES, LABELS[:5]), {}, "5 for 257 rows"),
         (io.BytesIO(b""), {}, "format of '' is not known"),
         (io.BytesIO(b""), {"format": "xml"}, "format must be one of"),
-        (io.BytesIO(b"x" * 99), {"format": "npy"}, "no NumPy array"),
+        (io.BytesIO(b"x" * 99), {"format": "npy"}, "The npy source is no NumPy array"),
         (io.BytesIO(b"x" * 99), {"format": "npz"}, "npz source is damaged"),
         (io.BytesIO(b"x" * 99), {"format": "parquet"}, "parquet source is damaged"),
         (io.BytesIO(b"x" * 99), {"format": "arrow"}, "arrow source is damaged"),
