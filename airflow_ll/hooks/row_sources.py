@@ -17,6 +17,7 @@ from airflow_ll.extras import require
 from airflow_ll.hooks.linear_learner import split_s3_uri
 from airflow_ll.hooks.s3_files import open_object
 from airflow_ll.records.damage import described, told_as_data_errors
+from airflow_ll.records.matrices import as_array, refuse_lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -136,7 +137,8 @@ def _npy_rows(stream: Any) -> int:
 def _in_memory(data: Any) -> Source:
     if hasattr(data, "__next__"):
         return Source("iterator", False, lambda: data, repeatable=False)
-    rows = np.asarray(data) if isinstance(data, (list, tuple)) else data
+    refuse_lazy(data)
+    rows = as_array(data, "Features") if isinstance(data, (list, tuple)) else data
     return Source("memory", False, lambda: rows)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.records.damage import told_as_data_errors
+from airflow_ll.records.matrices import label_array
 
 if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
@@ -44,8 +45,8 @@ def load(
 def load_labels(hook: LinearLearnerHook, labels: Any) -> Any:
     """Return labels (rows,) given as an array-like, or as path or S3 URI of a file with one column; None if None."""
     if isinstance(labels, str):
-        return np.asarray(_table(hook, labels).matrix).reshape(-1)
-    return None if labels is None else np.asarray(labels)
+        return label_array(_table(hook, labels).matrix).reshape(-1)
+    return None if labels is None else label_array(labels)
 
 
 class _Table:

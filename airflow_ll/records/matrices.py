@@ -37,14 +37,13 @@ def as_matrix(data: Any) -> Any:
     DataError
         It is not a matrix, or holds something else than real numbers.
     """
+    refuse_lazy(data)
     if is_sparse(data):
         matrix: Any = _canonical_csr(data)
-    elif hasattr(data, "collect"):
-        raise DataError("A polars LazyFrame has no rows yet: give the frame that its collect() returns.")
     elif hasattr(data, "columns"):
         matrix = _table(data)
     else:
-        matrix = _as_array(data, "Features")
+        matrix = as_array(data, "Features")
     if matrix.ndim != 2:
         raise DataError(
             f"Features must be a matrix with one row an example, but have the shape {matrix.shape}: reshape them to "
@@ -62,7 +61,7 @@ def as_labels(labels: Any, rows: int) -> NDArray[Any]:
     DataError
         Their number differs from ``rows``, or they are not real numbers.
     """
-    array = _column(labels, "label") if hasattr(labels, "to_pylist") else _as_array(labels, "Labels")  # Arrow's
+    array = label_array(labels)
     if array.ndim not in (1, 2) or len(array) != rows or array.size < rows:
         raise DataError(
             f"Labels must be a vector of one label a row, or a matrix of one label vector a row: {rows} rows need the "
@@ -70,6 +69,31 @@ def as_labels(labels: Any, rows: int) -> NDArray[Any]:
         )
     _check_numeric(array.dtype, "Labels")
     return array.reshape(rows, -1) if rows else array.reshape(0, 1)
+
+
+def label_array(labels: Any) -> NDArray[Any]:
+    """Return ``labels``, an array-like, a frame, or a column of a frame or Arrow table, as an array with NaN for null.
+
+    Raises
+    ------
+    DataError
+        They are one value only, vectors of several lengths, a lazy frame, or a column of something else than numbers.
+    """
+    refuse_lazy(labels)
+    if hasattr(labels, "columns"):
+        return _table(labels)
+    if hasattr(labels, "to_pylist") or hasattr(labels, "isna"):  # Arrow's and pandas', which have nulls of their own
+        return _column(labels, "label")
+    array = as_array(labels, "Labels")
+    if array.ndim == 0:
+        raise DataError(f"Labels must be one a row, but are {labels!r}.")
+    return array
+
+
+def refuse_lazy(data: Any) -> None:
+    """Raise a DataError for a polars LazyFrame; a pandas frame may have a column named collect."""
+    if hasattr(type(data), "collect"):
+        raise DataError("A polars LazyFrame has no rows yet: give the frame that its collect() returns.")
 
 
 def tensor_dtype(source: np.dtype[Any], dtype: Dtype) -> np.dtype[Any]:
@@ -117,20 +141,44 @@ def _first(bad: NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(np.argmax(bad), bad.shape))
 
 
-def _as_array(data: Any, what: str) -> NDArray[Any]:
-    """Return ``data`` as an array, with NaN where numpy masks it and for None among numbers."""
-    if np.ma.is_masked(data):
-        return np.asarray(data.astype(data.dtype if data.dtype.kind == "f" else np.float64).filled(np.nan))
+def as_array(data: Any, what: str) -> NDArray[Any]:
+    """Return ``data``, which messages call ``what``, as an array with NaN where numpy masks it and for None.
+
+    Raises
+    ------
+    DataError
+        Its rows have several lengths.
+    """
+    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):  # pandas' own arrays have a mask, too
+        return np.asarray(np.ma.filled(data.astype(data.dtype if data.dtype.kind == "f" else np.float64), np.nan))
     try:
         array = np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
     except ValueError as error:  # numpy's word for rows of several lengths
-        raise DataError(f"{what} must have as many numbers in each row, but {error}.") from error
+        raise DataError(
+            f"{what} must have as many numbers in each row, but {_several_lengths(data)}: fill in what is missing."
+        ) from error
     if array.dtype.kind != "O" or any(isinstance(value, str | bytes) for value in array.flat):
         return array
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError):
         return array
+
+
+def _several_lengths(rows: Any) -> str:
+    """Return where the first row is that has another length than the one before it."""
+    sizes = [_size(row) for row in rows]
+    at = next((index for index in range(1, len(sizes)) if sizes[index] != sizes[index - 1]), None)
+    if at is None:
+        return "their values have several lengths"
+    return f"row {at - 1} has {sizes[at - 1]} and row {at} has {sizes[at]}"
+
+
+def _size(row: Any) -> int:
+    try:
+        return len(row)
+    except TypeError:  # a number
+        return 1
 
 
 def _check_numeric(dtype: np.dtype[Any], what: str) -> None:

@@ -17,7 +17,7 @@ from airflow_ll.exceptions import DataError
 from airflow_ll.records import arrow_sources, numpy_sources
 from airflow_ll.records.batches import Batch, default_batch_rows
 from airflow_ll.records.damage import described, told_as_data_errors
-from airflow_ll.records.matrices import is_sparse
+from airflow_ll.records.matrices import is_sparse, label_array, refuse_lazy
 from airflow_ll.records.tables import Table, as_table, factor, numbers
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def _reading(
 
 def _tables(source: Any, reading: _Reading) -> Iterator[Table]:
     """Yield the tables of whatever ``source`` is."""
+    refuse_lazy(source)
     if isinstance(source, str | os.PathLike):
         for path in _files(Path(source), reading.format):
             with path.open("rb") as stream:
@@ -280,7 +281,7 @@ def _format(name: str, given: str | None) -> str:
 def _labels_apart(labels: Any) -> Any:
     if isinstance(labels, str | os.PathLike):
         labels = _label_file(Path(labels))
-    array = labels if isinstance(labels, np.ndarray) else np.asarray(labels)
+    array = label_array(labels)
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.records.matrices import as_matrix, is_sparse
+from airflow_ll.records.matrices import as_matrix, is_sparse, label_array, refuse_lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -137,12 +137,13 @@ def as_table(data: Any, labels: Any = None) -> Table:
     Raises
     ------
     DataError
-        Two columns have one name, or an array is no matrix of numbers.
+        Two columns have one name, an array is no matrix of numbers, labels are none, or a frame is lazy.
     """
     if isinstance(data, Table):
         return data
+    refuse_lazy(data)
     if labels is not None:
-        labels = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+        labels = label_array(labels)
     if isinstance(data, dict):
         named = {str(name): np.asarray(column) for name, column in data.items()}
         if len({len(column) for column in named.values()}) > 1:

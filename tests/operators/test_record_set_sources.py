@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk import BaseHook
@@ -126,6 +127,14 @@ def test_a_damaged_file_is_named_and_not_tried_again(tmp_path: Path, location: s
     rows = {"features": NUMBERS.tolist(), argument: str(tmp_path / name)}
     with pytest.raises(AirflowFailException, match=f"file .*{name} (is damaged|ends .* too early)"):
         convert(location, **rows)
+
+
+@pytest.mark.parametrize("argument", ["features", "labels"])
+def test_what_the_operator_is_handed_is_refused_in_a_sentence(location: str, argument: str) -> None:
+    lazy = pl.DataFrame({"a": [1.0]}).lazy()
+    for value, message in ((lazy, "LazyFrame has no rows yet"), ([[1, 2], [3]], "row 0 has 2 and row 1 has 1")):
+        with pytest.raises(AirflowFailException, match=message):
+            convert(location, **{"features": NUMBERS[:2].tolist(), argument: value})
 
 
 def test_scipys_own_npz_stays_sparse(tmp_path: Path, location: str) -> None:

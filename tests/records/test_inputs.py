@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.records import read_batches, read_records, shuffle_rows, write_records
+from airflow_ll.records import FeatureSchema, read_batches, read_records, read_tables, shuffle_rows, write_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,13 @@ def written(features: Any, labels: Any = None) -> Any:
     stream = io.BytesIO()
     write_records(stream, features, labels)
     return read_records(stream.getvalue())
+
+
+READS = [
+    written,
+    lambda features, labels: list(read_batches(features, labels=labels)),
+    lambda features, labels: list(read_batches((features, labels))),
+]
 
 
 @pytest.mark.parametrize(
@@ -50,22 +58,68 @@ def test_labels_of_arrow_and_polars(labels: Any) -> None:
     assert written(np.ones((3, 2)), labels).labels.tolist() == [1, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [True, None, 0],
+        pa.array([True, None, False]),
+        pa.array([Decimal(1), None, Decimal(0)]),
+        pa.table({"late": [True, None, False]}),
+        pd.array([1, None, 0], dtype="Int64"),
+        pd.Series([True, None, False], dtype="boolean"),
+        pd.DataFrame({"late": pd.array([True, None, False], dtype="boolean")}),
+        pl.Series([True, None, False]),
+        pl.Series([Decimal(1), None, Decimal(0)]),
+    ],
+    ids=lambda labels: f"{type(labels).__module__}.{type(labels).__name__}",
+)
+def test_null_among_labels_is_nan_wherever_they_are_given(labels: Any) -> None:
+    ones = np.ones((3, 2))
+    for found in (
+        written(ones, labels).labels,
+        next(read_batches(ones, labels=labels)).labels,
+        next(read_batches((ones, labels))).labels,
+    ):
+        np.testing.assert_array_equal(np.asarray(found, np.float64).reshape(-1), [1, np.nan, 0])
+
+
 def test_none_in_a_list_is_nan_and_text_is_refused() -> None:
     np.testing.assert_array_equal(written([[1, None], [2, 3]]).features, [[1, np.nan], [2, 3]])
     with pytest.raises(DataError, match="must be real numbers"):
         written(np.array([["1", 2]], object))
 
 
-def test_rows_of_several_lengths_are_refused_in_one_sentence() -> None:
-    with pytest.raises(DataError, match="Features must have as many numbers in each row, but"):
-        written([[1, 2], [3]])
+@pytest.mark.parametrize("use", READS)
+def test_rows_of_several_lengths_are_refused_in_one_sentence(use: Any) -> None:
+    with pytest.raises(
+        DataError, match="Features must have as many numbers in each row, but row 0 has 2 and row 1 has 1"
+    ):
+        use([[1, 2], [3]], None)
+    with pytest.raises(
+        DataError, match="Labels must have as many numbers in each row, but row 1 has 1 and row 2 has 2"
+    ):
+        use(np.ones((3, 2)), [[1], [0], [1, 0]])
+    with pytest.raises(DataError, match="in each row, but their values have several lengths"):
+        use([[1, [2, 3]], [4, 5]], None)
+    with pytest.raises(DataError, match="Labels must be one a row, but are 5"):
+        use(np.ones((3, 2)), 5)
 
 
-def test_a_lazy_frame_must_be_collected() -> None:
-    lazy = pl.DataFrame({"a": [1.0]}).lazy()
-    with pytest.raises(DataError, match=r"give the frame that its collect\(\) returns"):
-        written(lazy)
-    assert written(lazy.collect()).features.tolist() == [[1]]
+@pytest.mark.parametrize("use", READS)
+@pytest.mark.filterwarnings("error")
+def test_a_lazy_frame_must_be_collected(use: Any) -> None:
+    frame = pl.DataFrame({"a": [1.0]})
+    for features, labels in ((frame.lazy(), None), (frame, frame.lazy())):
+        with pytest.raises(DataError, match=r"give the frame that its collect\(\) returns"):
+            use(features, labels)
+    assert written(frame.lazy().collect()).features.tolist() == [[1]]
+    assert written(pd.DataFrame({"collect": [1.0]})).features.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("read", [read_tables, read_batches, lambda frame: FeatureSchema.fit([frame])])
+def test_a_lazy_frame_has_no_tables(read: Any) -> None:
+    with pytest.raises(DataError, match="A polars LazyFrame has no rows yet"):
+        list(read(pl.DataFrame({"a": [1.0]}).lazy()))
 
 
 @pytest.mark.parametrize(
