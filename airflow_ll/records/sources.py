@@ -168,14 +168,20 @@ class _Chooser:
 
     def _features(self, table: Table, label: str | None, keys: list[str]) -> Any:
         if self.schema is not None:
+            _refuse_leak(label, self.schema.names, "the schema has it: fit it without")
             return self.schema.encode(table, sparse=self.sparse)
         if self.columns is not None:
             names = [table.name(reference) for reference in self.columns]
-            if label in names:
-                raise DataError(f"The label column {label!r} must be no feature, but columns has it: leave it out.")
+            _refuse_leak(label, names, "columns has it: leave it out")
             return table.numbers(names)
         apart = {label, *keys}
         return table.numbers(None if apart == {None} else [name for name in table.names if name not in apart])
+
+
+def _refuse_leak(label: str | None, names: Sequence[str], found: str) -> None:
+    """Raise a DataError when the features, named ``names``, have the label: a model would learn to copy it."""
+    if label in names:
+        raise DataError(f"The label column {label!r} must be no feature, but {found}.")
 
 
 def _reading(

@@ -22,7 +22,7 @@ from airflow_ll.operators import (
     LinearLearnerRecordSetOperator,
     LinearLearnerRecordSetShardOperator,
 )
-from airflow_ll.records import parse_manifest, read_records
+from airflow_ll.records import FeatureSchema, parse_manifest, read_records
 from airflow_ll.requests.names import TaskIdentity
 from tests.operators.conftest import BUCKET, connection, location
 
@@ -168,6 +168,22 @@ def test_a_query_is_a_source(location: str, monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(features, NUMBERS[:100])
     np.testing.assert_array_equal(labels, LATE[:100])
     assert convert(location, **settings) == {**result, "adopted": True}, "the same bytes are kept"
+
+
+@pytest.mark.parametrize("label", ["late", 1])
+@pytest.mark.parametrize("how", ["columns", "categories", "schema"])
+def test_a_label_of_a_query_is_no_feature(
+    location: str, monkeypatch: pytest.MonkeyPatch, how: str, label: str | int
+) -> None:
+    monkeypatch.setattr(BaseHook, "get_hook", lambda _: Database())
+    settings: dict[str, dict[str, Any]] = {
+        "columns": {"columns": ["size", "late"]},
+        "categories": {"columns": ["size", "late"], "categorical_columns": ["size"]},
+        "schema": {"schema": FeatureSchema.fit([FRAME[["size", "late"]]]).to_dict()},
+    }
+    query = {"sql": "select size, late from flights", "sql_conn_id": "database", "label_column": label}
+    with pytest.raises(AirflowFailException, match=r"'late' (must be no feature|more than once)"):
+        convert(location, **query, **settings[how])
 
 
 def test_categories_are_encoded_alike_with_the_schema_of_an_earlier_record_set(tmp_path: Path, location: str) -> None:

@@ -10,12 +10,18 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.records import FeatureSchema, read_batches, read_records, read_tables, shuffle_rows, write_records
+from airflow_ll.records.schema import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 LATE = [True, False, True]
@@ -122,18 +128,54 @@ def test_a_lazy_frame_has_no_tables(read: Any) -> None:
         list(read(pl.DataFrame({"a": [1.0]}).lazy()))
 
 
-@pytest.mark.parametrize(
-    ("source", "columns", "label"),
-    [
-        (np.arange(6.0).reshape(3, 2), [0, 1], 1),
-        (np.arange(6.0).reshape(3, 2), [1, 0], "1"),
-        (pa.table({"a": [1.0], "late": [1]}), ["a", "late"], "late"),
-        (pl.DataFrame({"a": [1.0], "late": [1]}), ["late"], "late"),
-    ],
-)
-def test_a_label_is_no_feature(source: Any, columns: list[Any], label: Any) -> None:
-    with pytest.raises(DataError, match=r"The label column '\w+' must be no feature"):
-        list(read_batches(source, columns=columns, label_column=label))
+NAMED = pa.table({"a": [1.0, 2.0], "late": [1, 0]})
+MATRIX = np.array([[1.0, 1.0], [2.0, 0.0]])
+LEAKS: dict[str, tuple[Callable[[Path], Any], bool]] = {  # what is read, and whether its columns have names
+    "npy": (lambda folder: _file(folder / "rows.npy", lambda path: np.save(path, MATRIX)), False),
+    "npz": (lambda folder: _file(folder / "rows.npz", lambda path: np.savez(path, features=MATRIX)), False),
+    "sparse npz": (
+        lambda folder: _file(folder / "rows.npz", lambda path: sp.save_npz(path, sp.csr_array(MATRIX))),
+        False,
+    ),
+    "bare csv": (lambda folder: _file(folder / "rows.csv", lambda path: path.write_text("1,1\n2,0\n")), False),
+    "csv": (lambda folder: _file(folder / "rows.csv", lambda path: path.write_text("a,late\n1,1\n2,0\n")), True),
+    "parquet": (lambda folder: _file(folder / "rows.parquet", lambda path: pq.write_table(NAMED, path)), True),
+    "arrow": (lambda folder: _file(folder / "rows.arrow", lambda path: feather.write_feather(NAMED, str(path))), True),
+    "dataset": (lambda folder: ds.dataset(NAMED), True),
+    "table": (lambda folder: NAMED, True),
+    "pandas": (lambda folder: NAMED.to_pandas(), True),
+    "polars": (lambda folder: pl.from_arrow(NAMED), True),
+    "dict": (lambda folder: {"a": [1.0, 2.0], "late": [1, 0]}, True),
+    "matrix": (lambda folder: MATRIX, False),
+    "iterator of matrices": (lambda folder: iter([MATRIX]), False),
+    "iterator of frames": (lambda folder: iter([NAMED.to_pandas()]), True),  # as SQL comes
+}
+
+
+def _file(path: Path, write: Callable[[Path], object]) -> Path:
+    write(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_a_label_is_no_feature(tmp_path: Path, kind: str) -> None:
+    make, named = LEAKS[kind]
+    names = ["a", "late"] if named else ["0", "1"]
+    schema = FeatureSchema(tuple(Column(name, "number") for name in names))
+    for label in (1, -1, names[1]):
+        chosen: list[list[Any]] = [[0, 1], [*names], [names[0], 1]]
+        for columns in chosen:
+            with pytest.raises(
+                DataError, match=rf"The label column '{names[1]}' must be no feature, but columns has it"
+            ):
+                list(read_batches(make(tmp_path), columns=columns, label_column=label))
+        with pytest.raises(
+            DataError, match=rf"The label column '{names[1]}' must be no feature, but the schema has it"
+        ):
+            list(read_batches(make(tmp_path), schema=schema, label_column=label))
+    (batch,) = read_batches(make(tmp_path), columns=[0], label_column=1)
+    assert batch.labels is not None
+    assert batch.labels.tolist() == [1, 0]
 
 
 def test_a_shuffle_needs_a_seed_that_its_hash_can_take() -> None:
