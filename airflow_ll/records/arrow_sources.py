@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 20
 _HEAD_LINES, _LONGEST_HEAD = 2, 256 << 20  # of a CSV's header and first row
+_LONGEST_NUMBER = 32  # of a double and its comma: at most 25
 _LEAST_BLOCK_BYTES = 16 << 10
 _BLOCKS_BYTES = 16 << 20  # of all columns of a Parquet file together
 
@@ -94,12 +95,12 @@ def csv_tables(stream: Any, columns: Sequence[str] | None, categorical: Sequence
     """
     csv = require("pyarrow.csv", extra="arrow", purpose="Reading CSV")
     head = _head(stream)
-    line = head.find(b"\n") + 1 or len(head)
-    read = csv.ReadOptions(block_size=max(_BLOCK_BYTES, 2 * line), use_threads=False)  # pyarrow wants whole lines
     names = _names(head)
+    columns_read = head.split(b"\n", 1)[0].count(b",") + 1 if names is None else len(names)
+    read = csv.ReadOptions(block_size=_block_size(head, columns_read), use_threads=False)
     if names is None:
         read.autogenerate_column_names = True
-        names = [f"f{index}" for index in range(head.split(b"\n", 1)[0].count(b",") + 1)]
+        names = [f"f{index}" for index in range(columns_read)]
         numbered = {name: name[1:] for name in names}
     else:
         numbered = {}
@@ -114,15 +115,23 @@ def csv_tables(stream: Any, columns: Sequence[str] | None, categorical: Sequence
 
 def _head(stream: Any) -> bytes:
     """Return the first block of ``stream``; of lines that are longer than one, the first two."""
-    head = b""
-    while len(head) < _LONGEST_HEAD and (len(head) < _BLOCK_BYTES or head.count(b"\n") < _HEAD_LINES):
+    head, lines = bytearray(), 0
+    while len(head) < _LONGEST_HEAD and (len(head) < _BLOCK_BYTES or lines < _HEAD_LINES):
         part = stream.read(_BLOCK_BYTES)
         if not part:
+            head += b"" if head.endswith(b"\n") else b"\n"  # pyarrow takes one line without an end for no line
             break
         head += part
+        lines += part.count(b"\n")
     if not head.strip():
         raise DataError(f"The {described('csv', stream)} is empty.")
-    return head
+    return bytes(head)
+
+
+def _block_size(head: bytes, columns: int) -> int:
+    """Return how many bytes pyarrow reads at a time: no line of numbers is longer, even if the first ones are zeros."""
+    longest = max(map(len, head.split(b"\n", _HEAD_LINES)[:_HEAD_LINES]))
+    return max(_BLOCK_BYTES, 2 * longest, _LONGEST_NUMBER * columns)
 
 
 def _names(head: bytes) -> list[str] | None:

@@ -17,7 +17,15 @@ import pytest
 import scipy.sparse as sp
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.records import FeatureSchema, read_batches, read_records, read_tables, shuffle_rows, write_records
+from airflow_ll.records import (
+    FeatureSchema,
+    arrow_sources,
+    read_batches,
+    read_records,
+    read_tables,
+    shuffle_rows,
+    write_records,
+)
 from airflow_ll.records.schema import Column
 
 if TYPE_CHECKING:
@@ -192,3 +200,28 @@ def test_a_csv_may_have_lines_longer_than_a_block(tmp_path: Path, header: bool) 
     (tmp_path / "wide.csv").write_text("\n".join(lines) + "\n")
     batches = list(read_batches(tmp_path / "wide.csv"))
     np.testing.assert_array_equal(np.concatenate([one.features for one in batches]), rows.astype(np.float32))
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("zeros", [0, 1, 3])
+def test_lines_of_a_csv_may_grow_beyond_a_block(monkeypatch: pytest.MonkeyPatch, header: bool, zeros: int) -> None:
+    monkeypatch.setattr(arrow_sources, "_BLOCK_BYTES", 1 << 10)
+    rows = np.full((8, 600), -1.2345678901234567e-300)  # 25 bytes each with its comma
+    rows[:zeros] = 0
+    lines = [",".join(f"c{index}" for index in range(600))] if header else []
+    lines += [",".join("0" if value == 0 else repr(value) for value in row) for row in rows.tolist()]
+    batches = read_batches(io.BytesIO("\n".join(lines).encode()), format="csv")
+    assert sum(map(len, batches)) == 8
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_csv_may_be_one_line(end: str) -> None:
+    (batch,) = read_batches(io.BytesIO(f"1.5,2{end}".encode()), format="csv")
+    assert batch.features.tolist() == [[1.5, 2]]
+    assert list(read_batches(io.BytesIO(f"a,b{end}".encode()), format="csv")) == []
+
+
+@pytest.mark.parametrize("content", [b"1" * (1 << 18), b"a,b\r1,2\r"], ids=["one cell", "no line feeds"])
+def test_what_is_no_csv_is_told(content: bytes) -> None:
+    with pytest.raises(DataError, match="The csv source is damaged"):
+        list(read_batches(io.BytesIO(content), format="csv"))
