@@ -235,12 +235,11 @@ class Pipeline:
         options, names = self.options, self.options.columns
         if names is None and self.source.format in _NAMED:
             table = next(read_tables(self.source.open(), format=self.source.format), None)
-            apart = {options.label_column, *(options.split.key_columns if options.split else ())}
+            apart = {self._label(), *(options.split.key_columns if options.split else ())}
             names = [name for name in (table.names if table else ()) if name not in apart]
         if not names or not all(isinstance(name, str) for name in names):
             return None
-        label = options.label_column if isinstance(options.label_column, str) else None
-        return FeatureSchema(tuple(Column(str(name), "number") for name in names), label_column=label)
+        return FeatureSchema(tuple(Column(str(name), "number") for name in names), label_column=self._label())
 
     def _fit(self) -> FeatureSchema:
         """Learn the vocabularies, which takes a pass over the source of its own."""
@@ -254,15 +253,29 @@ class Pipeline:
             self.source.open(), format=self.source.format, categorical=list(options.categorical_columns)
         )
         left_out = () if options.split is None else options.split.key_columns
-        columns = None if options.columns is None else [str(column) for column in options.columns]
+        columns = None if options.columns is None else self._names(options.columns)
         return FeatureSchema.fit(
             tables,
             columns=columns,
             categorical=list(options.categorical_columns),
-            label_column=None if options.label_column is None else str(options.label_column),
+            label_column=self._label(),
             exclude=left_out if columns is None else (),
             max_categories=options.max_categories,
         )
+
+    def _label(self) -> str | None:
+        """Return the name of the label's column; None when only its number is known."""
+        label = self.options.label_column
+        if label is None or (isinstance(label, int) and not self.source.repeatable):
+            return None
+        return self._names([label])[0]
+
+    def _names(self, references: Sequence[str | int]) -> list[str]:
+        """Return the names of columns, of which those that are given by number are looked up in the source."""
+        if all(isinstance(one, str) for one in references):
+            return [str(one) for one in references]
+        table = next(read_tables(self.source.open(), format=self.source.format), None)
+        return [str(one) if table is None else table.name(one) for one in references]
 
 
 def schema_from(hook: LinearLearnerHook, schema: Any) -> FeatureSchema | None:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airflow_ll.exceptions import DataError
 from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE
 from airflow_ll.hooks.storage import ObjectSettings
 from airflow_ll.hooks.uploading import Attempt, Rows, Target, Upload
 from airflow_ll.records import shard_bounds
-from airflow_ll.records.checks import check_rows
-from airflow_ll.records.matrices import as_matrix
+from airflow_ll.records.checks import check_rows, nothing_left
+from airflow_ll.records.matrices import as_matrix, label_array
 from airflow_ll.records.record_sets import MANIFEST_NAME
 
 if TYPE_CHECKING:
@@ -66,26 +65,17 @@ def upload_record_set(
     :raises DataError: rows or labels that the algorithm would refuse; nothing was uploaded.
     :raises RequestError: the bucket does not exist.
     """
-    matrix = as_matrix(features)
-    given = None if labels is None else np.asarray(labels)
-    kept = check_rows(matrix, given, on_invalid, predictor_type, num_classes)
-    dropped = 0
-    if kept is not None:
-        dropped = len(kept) - int(kept.sum())
-        hook.log.warning("Left out %d rows with a NaN or an infinity", dropped)
-        if not kept.any():
-            raise DataError(
-                f"All {dropped} row(s) have a NaN, an infinity or a number outside float32: nothing is left."
-            )
-        matrix, given = matrix[kept], None if given is None else given[kept]
-    rows = matrix.shape[0]
+    batch = _checked(features, labels, channel, on_invalid, predictor_type, num_classes)
+    if batch.dropped:
+        hook.log.warning("Left out %d rows with a NaN or an infinity", batch.dropped)
+    rows = batch.features.shape[0]
     settings = settings or ObjectSettings(encrypt=encrypt)
     shard_bounds(rows, instance_count or 1)
     how = f"{instance_count} {target_shard_size} {json.dumps(settings.identity, sort_keys=True)}"
     target = Target(
         root=hook.location(data_location, default=_DEFAULT_LOCATION),
         name=name or _DEFAULT_NAME,
-        fingerprint=array_fingerprint(matrix, given, how),
+        fingerprint=array_fingerprint(batch.features, batch.labels, how),
         identifies=True,
         exclusive=name is not None,
         instance_count=instance_count,
@@ -95,8 +85,20 @@ def upload_record_set(
         settings=settings,
     )
     attempt = Attempt(hook, target)
-    batch = Rows(matrix, given, channel, dropped)
     return (attempt.complete(channel) or attempt.run(lambda write: write(batch)))[0]
+
+
+def _checked(
+    features: Any, labels: Any, channel: str, on_invalid: str, predictor_type: str | None, num_classes: int | None
+) -> Rows:
+    """Return the rows that are left of what the caller gave."""
+    matrix, given = as_matrix(features), None if labels is None else label_array(labels)
+    kept = check_rows(matrix, given, on_invalid, predictor_type, num_classes)
+    if kept is None:
+        return Rows(matrix, given, channel)
+    if not kept.any():
+        raise nothing_left(len(kept))
+    return Rows(matrix[kept], None if given is None else given[kept], channel, len(kept) - int(kept.sum()))
 
 
 def array_fingerprint(features: Any, labels: Any, how: str) -> str:

@@ -65,8 +65,13 @@ def check_features(features: Any, on_invalid: OnInvalid = "error", *, first_row:
         raise _invalid(matrix, bad, first_row)
     kept = _without(bad, rows)
     if not kept.any():
-        raise DataError(f"All {rows} row(s) have a NaN, an infinity or a number outside float32: nothing is left.")
+        raise nothing_left(rows)
     return CheckedFeatures(matrix[kept], kept, rows - int(kept.sum()))
+
+
+def nothing_left(rows: int) -> DataError:
+    """Return the error for ``rows`` rows that are all dropped."""
+    return DataError(f"All {rows} row(s) have a NaN, an infinity or a number outside float32: nothing is left.")
 
 
 def check_rows(

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
 
@@ -114,6 +116,18 @@ def test_invalid_rows_can_be_left_out(hook: LinearLearnerHook, location: str) ->
 
     batch = read_records(hook.read(result["s3_data"].removesuffix(".amazon.manifest") + "matrix_000000.pbr"))
     np.testing.assert_array_equal(batch.labels, np.delete(LABELS, 3))
+
+
+@pytest.mark.parametrize(
+    "labels", [[1, None] + [0] * 9, pa.array([1, None] + [0] * 9), pd.Series([1, None] + [0] * 9, dtype="Int64")]
+)
+def test_rows_without_a_label_can_be_left_out(hook: LinearLearnerHook, location: str, labels: Any) -> None:
+    kept = upload_record_set(hook, FEATURES, labels, data_location=location, on_invalid="drop")
+    assert (kept.record_set.num_records, kept.dropped) == (10, 1)
+    with pytest.raises(DataError, match="the first is nan at row 1"):
+        upload_record_set(hook, FEATURES, labels, data_location=location)
+    with pytest.raises(DataError, match=r"All 11 row\(s\) have a NaN"):
+        upload_record_set(hook, np.full((11, 1), np.nan), data_location=location, on_invalid="drop")
 
 
 def test_without_a_location_the_default_bucket_is_created(hook: LinearLearnerHook) -> None:

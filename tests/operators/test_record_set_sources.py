@@ -241,6 +241,26 @@ def test_columns_with_names_are_kept_as_a_schema_though_none_is_categorical(tmp_
     np.testing.assert_array_equal(rows(second)[0], rows(first)[0])
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("categorical", [[], ["colour"]])
+def test_a_label_by_number_is_no_feature_of_the_schema_either(
+    tmp_path: Path, location: str, suffix: str, categorical: list[str]
+) -> None:
+    source = tmp_path / f"rows.{suffix}"
+    frame = FRAME[["late", "size", "id", *categorical]]
+    frame.to_csv(source, index=False) if suffix == "csv" else frame.to_parquet(source, index=False)
+    by_number = convert(location, features=str(source), label_column=0, categorical_columns=categorical)
+    by_name = convert(f"{location}/named", features=str(source), label_column="late", categorical_columns=categorical)
+
+    assert by_number["schema_checksum"] == by_name["schema_checksum"]
+    prefix = by_number["s3_data"].removesuffix("/.amazon.manifest")
+    schema = json.loads(LinearLearnerHook().read(f"{prefix}.meta/schema.json"))
+    assert (schema["label_column"], schema["feature_dim"]) == ("late", by_number["feature_dim"])
+    again = convert(f"{location}/again", features=str(source), label_column=0, schema=by_number)
+    np.testing.assert_array_equal(rows(again)[0], rows(by_name)[0])
+    np.testing.assert_array_equal(rows(again)[1], LATE)
+
+
 def test_a_number_of_shards_gets_equal_shares_though_rows_are_counted_only_at_the_end(
     tmp_path: Path, location: str
 ) -> None:
