@@ -143,8 +143,11 @@ def _local(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from airflow_ll.exceptions import DataError
     from airflow_ll.learner.container import train
 
+    if not (arguments.root / "input").is_dir():
+        raise DataError(f"There is no folder {arguments.root / 'input'}: --root is a container's tree, as /opt/ml.")
     return train(arguments.root, seed=arguments.seed)
 
 

@@ -68,7 +68,7 @@ def read_members(data: bytes) -> dict[str, bytes]:
             if too_large:
                 raise ArtifactError(f"{too_large[0]} in {MODEL_NAME} says it holds {sizes[too_large[0]]} bytes.")
             return {name: archive.read(name) for name in MEMBERS}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         raise ArtifactError(f"{MODEL_NAME} is not a readable ZIP: {error}.") from error
 
 

@@ -179,7 +179,9 @@ class LinearModel:
             The time in the tar, in seconds since 1970.
         """
         path, data = Path(path), self.to_bytes()
-        path.write_bytes(data if path.name == MODEL_NAME else write_archive({MODEL_NAME: data}, mtime))
+        part = path.with_name(f".{path.name}.part")  # so that a reader never finds half a model
+        part.write_bytes(data if path.name == MODEL_NAME else write_archive({MODEL_NAME: data}, mtime))
+        part.replace(path)
 
     def margins(self, features: Any) -> NDArray[np.float32]:
         """Return the linear part of the scores, ``features @ weights + bias``, (n, outputs).
@@ -198,8 +200,9 @@ class LinearModel:
         rows = features.tocsr() if sparse else np.asarray(features, dtype=np.float32)
         rows = rows[np.newaxis, :] if not sparse and rows.ndim == 1 else rows
         if rows.ndim != 2 or rows.shape[1] != self.feature_dim:
+            width = rows.shape[-1] if rows.ndim else 0
             raise DataError(
-                f"The feature dimension of the input: {rows.shape[-1]} does not match the feature dimension of "
+                f"The feature dimension of the input: {width} does not match the feature dimension of "
                 f"the model: {self.feature_dim}. Please fix the input and try again."
             )
         return np.asarray(rows @ self.weights, dtype=np.float32) + self.bias

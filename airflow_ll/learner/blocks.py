@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Block", "is_sparse", "regroup", "spans"]
+__all__ = ["Block", "Stopped", "is_sparse", "regroup", "spans"]
 
 _SPAN = 65_536
+
+
+class Stopped(Exception):  # noqa: N818 - a request, not an error
+    """The job was asked to end while it goes through its rows."""
 
 
 def is_sparse(features: Any) -> bool:
@@ -25,10 +29,14 @@ def is_sparse(features: Any) -> bool:
     return hasattr(features, "tocsr")
 
 
-def spans(rows: int) -> Iterator[slice]:
-    """Cut rows into slices of at most 65,536: what is calculated for all of them needs memory for one slice only."""
-    for start in range(0, rows, _SPAN):
-        yield slice(start, min(rows, start + _SPAN))
+def spans(rows: int, width: int = 1) -> Iterator[slice]:
+    """Cut rows of ``width`` numbers into slices of at most 65,536 numbers, or of one row.
+
+    What is calculated for all of them needs memory for one slice only.
+    """
+    step = max(1, _SPAN // width)
+    for start in range(0, rows, step):
+        yield slice(start, min(rows, start + step))
 
 
 @dataclass(frozen=True, eq=False)

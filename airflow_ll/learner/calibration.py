@@ -117,7 +117,9 @@ def _best(ranked: NDArray[np.float32], positives: NDArray[np.float32], criterion
     for span in spans(rows):
         # Examples of one score are on the same side of any threshold: count at the last of each group.
         part = ranked[span.start : span.stop + 1]
-        last = span.start + np.flatnonzero(np.append(part[1:] != part[:-1], [True] if span.stop == rows else []))
+        ends = np.ones(span.stop - span.start, np.bool_)
+        ends[: len(part) - 1] = part[1:] != part[:-1]
+        last = span.start + np.flatnonzero(ends)
         if not len(last):
             continue
         hits = len(positives) - np.searchsorted(positives, ranked[last], "left")

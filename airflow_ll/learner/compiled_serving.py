@@ -90,7 +90,8 @@ class _DenseRecords:
             return None
         frames = np.frombuffer(body, np.uint8).reshape(-1, size)
         around = (frames[:, :start] == self._frame[:start]).all() and (frames[:, stop:] == self._frame[stop:]).all()
-        return np.ascontiguousarray(frames[:, self._values]).view("<f4") if around else None
+        rows = np.ascontiguousarray(frames[:, self._values]).view("<f4")
+        return rows if around and np.isfinite(rows).all() else None
 
 
 class _AnswerRecords:

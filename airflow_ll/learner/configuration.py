@@ -6,8 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from airflow_ll.exceptions import DataError, HyperparameterError
 from airflow_ll.hyperparameters import HYPERPARAMETERS, LinearLearnerHyperparameters
+from airflow_ll.hyperparameters.rules import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,9 +22,9 @@ __all__ = ["CHANNELS", "Configuration", "read_configuration"]
 
 CHANNELS = ("train", "validation", "test")
 
-_NO_PREDICTOR_TYPE = (
-    "No value(s) were specified for 'predictor_type' which are required hyperparameter(s) (caused by ValidationError)"
-)
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_MISSING = "No value(s) were specified for '{}' which are required hyperparameter(s) (caused by ValidationError)"
+_UNEXPECTED = "Additional hyperparameters are not allowed ('{}' was unexpected) (caused by ValidationError)"
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,24 @@ class Configuration:
         HyperparameterError
             Naming every fault.
         """
-        hp = LinearLearnerHyperparameters.from_request(self.given)
-        if hp.predictor_type is None:
-            raise HyperparameterError([_NO_PREDICTOR_TYPE])
+        try:
+            hp = LinearLearnerHyperparameters.from_request(self.given)
+        except HyperparameterError as error:
+            raise HyperparameterError([self._as_the_service(fault) for fault in error.faults]) from error
+        beyond = [name for name, value in hp.given.items() if isinstance(value, float) and abs(value) > _FLOAT32_MAX]
+        if beyond:
+            raise HyperparameterError(
+                [f"{name} is {self.given[name]}, but training calculates in float32, to 3.4e38." for name in beyond]
+            )
         return hp
+
+    def _as_the_service(self, fault: str) -> str:
+        """Return a fault in the service's words, which users look up, where these are known."""
+        for name in self.given:
+            if fault == unknown_name(name):
+                return _UNEXPECTED.format(name)
+        missing = fault.startswith("predictor_type must be") and "predictor_type" not in self.given
+        return _MISSING.format("predictor_type") if missing else fault
 
     @property
     def tuned(self) -> bool:
@@ -94,7 +111,9 @@ def read_configuration(root: Path) -> Configuration:
         raise DataError(
             f"This learner trains on one machine, but the job has {len(hosts)} hosts. Please set instance_count to 1."
         )
-    for name in channels:
+    for name, channel in channels.items():
+        if not isinstance(channel, dict):
+            raise ValueError(f"inputdataconfig.json has {channel!r} for the channel '{name}', and not a JSON object")
         if name not in CHANNELS:
             raise DataError(f"Unknown data channel '{name}'. LinearLearner reads {', '.join(CHANNELS)}.")
     if "train" not in channels:

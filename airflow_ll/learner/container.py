@@ -54,6 +54,8 @@ def train(root: Path, seed: int = SERVICE_SEED) -> int:
     try:
         (output / "data").mkdir(parents=True, exist_ok=True)
         (root / "model").mkdir(parents=True, exist_ok=True)
+        for old in (output / "failure", root / "model" / MODEL_NAME):  # of an earlier run: this one has its own end
+            old.unlink(missing_ok=True)
         configuration = read_configuration(root)
         _run(root, configuration, seed)
     except _StoppedBeforeTraining:

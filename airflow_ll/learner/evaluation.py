@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airflow_ll.learner.blocks import Stopped
 from airflow_ll.learner.threads import columns_of_parts, side_by_side
 
 if TYPE_CHECKING:
@@ -20,11 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Evaluation", "Stopped"]
-
-
-class Stopped(Exception):  # noqa: N818 - a request, not an error
-    """The job was asked to end in the middle of an epoch."""
+__all__ = ["Evaluation"]
 
 
 class Evaluation:
@@ -69,7 +66,7 @@ class Evaluation:
             for columns in columns_of_parts(models, self._classes, self._threads)
         ]
         with side_by_side(parts) as run:
-            for group in self._batches.groups():
+            for group in self._batches.groups(self._stop):
                 run(lambda part, group=group: part.judge(group, self._stop))  # type: ignore[misc]
         return np.concatenate([part.total for part in parts]) / len(self._batches)
 

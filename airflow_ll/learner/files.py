@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.learner.blocks import Block, is_sparse, regroup
+from airflow_ll.learner.blocks import Block, regroup
+from airflow_ll.learner.finite import check_finite
 from airflow_ll.learner.payloads import CSV, RECORDIO
 from airflow_ll.records import check_labels, iter_records
 
@@ -34,8 +36,20 @@ _PIPE_POLL = 0.01
 
 
 def channel_files(directory: Path) -> list[Path]:
-    """Return a channel's files in the order in which they are read; hidden ones, as the manifest, are left out."""
-    return [path for path in sorted(directory.rglob("*")) if path.is_file() and not _is_hidden(path, directory)]
+    """Return a channel's files in the order in which they are read; hidden ones, as the manifest, are left out.
+
+    Raises
+    ------
+    DataError
+        One is a link to nothing.
+    """
+    found = [path for path in sorted(directory.rglob("*")) if not _is_hidden(path, directory)]
+    for path in found:
+        if path.is_symlink() and not path.exists():
+            raise DataError(
+                f"The file {path.relative_to(directory)} of channel '{directory.name}' is a link to nothing."
+            )
+    return [path for path in found if path.is_file()]
 
 
 @dataclass(frozen=True)
@@ -104,8 +118,8 @@ class ChannelFiles:
                     f"The records in {where} have no label, or more than one: LinearLearner is supervised and needs "
                     "one label a record."
                 )
-            _check_finite(labels[:, np.newaxis], where, "the label", start)
-            _check_finite(features, where, "feature", start)
+            check_finite(labels[:, np.newaxis], where, "the label", start)
+            check_finite(features, where, start=start)
             self._check_labels(labels, where, start)
             yield Block(features.astype(np.float32, copy=False), labels.astype(np.float32, copy=False))
             start += len(labels)
@@ -165,11 +179,18 @@ def _is_hidden(path: Path, directory: Path) -> bool:
 
 
 def _content_type(channel: str, given: str | None) -> str:
-    kind = (given or RECORDIO).split(";")[0].strip().lower()
+    kind, *parameters = (part.strip().lower() for part in (given or RECORDIO).split(";"))
     if kind not in _SUPPORTED:
         raise DataError(
             f"Content type '{given}' of channel '{channel}' is not supported. Use one of {', '.join(_SUPPORTED)}."
         )
+    for parameter in parameters:
+        name, _, value = (part.strip() for part in parameter.partition("="))
+        if name == "label_size" and value != "1":
+            raise DataError(
+                f"The label_size of channel '{channel}' must be 1, but its content type is '{given}'. LinearLearner "
+                "takes one label a row, in the first column."
+            )
     return kind
 
 
@@ -184,33 +205,23 @@ def _read_csv(path: Path, rows: int) -> Iterator[tuple[NDArray[np.float32], NDAr
             start += len(filled)
 
 
+def _csv_fault(told: str, start: int) -> str:
+    """Return what numpy told of lines, which ``start`` records came before, with the number of the record, from 0."""
+    if found := re.match(r"could not convert string (.*) to float32 at row (\d+), column (\d+)", told, re.DOTALL):
+        text, row, column = found.groups()
+        return f"record {start + int(row)} has {text} in column {int(column) - 1}, which is no number"
+    if found := re.match(r"the number of columns changed from (\d+) to (\d+) at row (\d+)", told):
+        before, columns, row = map(int, found.groups())  # that row is counted from 1
+        return f"record {start + row - 1} has {columns} columns, but those before have {before}"
+    return told
+
+
 def _parse_csv(lines: list[str], start: int) -> NDArray[np.float32]:
     """Parse lines of numbers; ``start`` rows came before them."""
     try:
         table = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2, comments=None)
     except ValueError as error:
-        raise ValueError(f"{error}, counted from row {start}" if start else str(error)) from error
+        raise ValueError(_csv_fault(str(error), start)) from error
     if table.shape[1] < 2:
         raise ValueError("a row must have the label and at least one feature")
     return table
-
-
-def _check_finite(values: Any, where: str, what: str, start: int) -> None:
-    """Refuse numbers that are none; ``start`` records of the file came before ``values``."""
-    data = values.data if is_sparse(values) else values
-    # NaN and infinities survive a sum; a finite sum of finite extremes proves that there are none.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(data.sum(dtype=np.float64)):
-            return
-    first = int(np.flatnonzero(~np.isfinite(data))[0])
-    if is_sparse(values):
-        record, column = int(np.searchsorted(values.indptr, first, side="right")) - 1, int(values.indices[first])
-    else:
-        record, column = divmod(first, values.shape[1])
-    found = values[record, column]
-    kind, short = ("missing (NaN)", "NaN") if np.isnan(found) else ("infinite (Inf)", "Inf")
-    place = what if what == "the label" else f"{what} {column}"
-    raise DataError(
-        f"Unable to read data of {where}. Found {kind} values. Please remove any {kind} values in the input data. "
-        f"The first {short} is {place} of record {start + record}."
-    )

@@ -12,12 +12,13 @@ import numpy as np
 
 from airflow_ll.artifacts.model import LinearModel
 from airflow_ll.exceptions import DataError, LinearLearnerError
+from airflow_ll.learner.blocks import Stopped, spans
 from airflow_ll.learner.calibration import calibrate
 from airflow_ll.learner.channels import Memory
-from airflow_ll.learner.evaluation import Evaluation, Stopped
+from airflow_ll.learner.evaluation import Evaluation
 from airflow_ll.learner.job_log import IteratorCounts, JobLog
 from airflow_ll.learner.kernels import Work, load_kernels
-from airflow_ll.learner.metrics import channel_margins, final_scores, is_loss
+from airflow_ll.learner.metrics import channel_margins, final_scores, gathered, is_loss
 from airflow_ll.learner.rows import Batches
 from airflow_ll.learner.scaling import Scaler, fit_scaler, scaler_rows
 from airflow_ll.learner.selection import EarlyStopping
@@ -26,7 +27,7 @@ from airflow_ll.learner.threads import thread_count
 from airflow_ll.learner.training import ParallelModels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TextIO
 
     from numpy.typing import NDArray
@@ -283,11 +284,16 @@ class TrainingJob:
         self._log_times(started)
         return model
 
-    def _final_model(self, weights: Array, index: int, split: str) -> tuple[LinearModel, Array]:
+    def _final_model(self, weights: Array, index: int, split: str) -> tuple[LinearModel, Iterable[Array]]:
         """Return the raw-space model with its threshold, and its margins on the channel it was calibrated on."""
         settings, channel = self._settings, self._channels[split]
         count = len(settings.candidates)
         raw, bias = self._scaler.fold(weights[:, index::count])
+        if not (np.isfinite(raw).all() and np.isfinite(bias).all()):
+            raise LinearLearnerError(
+                "Training diverged: the best model has weights beyond float32. Please lower learning_rate, or scale "
+                "features and labels, and try again."
+            )
         model = LinearModel(
             raw,
             bias,
@@ -297,10 +303,12 @@ class TrainingJob:
             bias_lr_mult=settings.bias_lr_mult,
             node_counter=count + self._epochs_run,
         )
-        margins = channel_margins(model, channel, self._stop)
+        margins: Iterable[Array] = channel_margins(model, channel, self._stop)
         if settings.binary:
-            sample = self._calibration_rows(len(margins))
-            scores = model.decide(margins[:sample]).scores
+            together = gathered(margins, len(channel))
+            margins = (together[span] for span in spans(len(together)))
+            sample = self._calibration_rows(len(together))
+            scores = model.decide(together[:sample]).scores
             threshold = calibrate(scores, channel.labels[:sample], settings.criterion).threshold
             model = dataclasses.replace(model, threshold=threshold, metrics_params=self._metrics_params(threshold))
         return model, margins
@@ -321,11 +329,11 @@ class TrainingJob:
             "threshold": threshold,
         }
 
-    def _log_scores(self, model: LinearModel, split: str, margins: Array) -> None:
+    def _log_scores(self, model: LinearModel, split: str, margins: Iterable[Array]) -> None:
         labels = self._channels[split].labels
-        if len(margins) < len(labels):
-            self._log.info(f"The scores of the {split} channel are those of its first {len(margins)} records.")
-        scores = final_scores(self._settings, self._weights, model, margins, labels[: len(margins)])
+        scores, rows = final_scores(self._settings, self._weights, model, margins, labels)
+        if rows < len(labels):
+            self._log.info(f"The scores of the {split} channel are those of its first {rows} records.")
         for name, value in scores:
             self._log.score(split, name, value)
         for name, value in scores:

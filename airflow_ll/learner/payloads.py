@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import struct
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from airflow_ll.artifacts.model import Predictions
 from airflow_ll.exceptions import DataError
+from airflow_ll.learner.finite import check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -83,14 +85,18 @@ def decode_request(body: bytes, content_type: str, feature_dim: int | None = Non
     Raises
     ------
     DataError
-        The body does not hold rows of that many numbers.
+        The body does not hold rows of that many finite numbers.
     """
-    features = _REQUEST_DECODERS[media_type(content_type)](body)
+    if not body.strip():
+        raise DataError("The request has no rows.")
+    with np.errstate(over="ignore"):  # a number beyond float32 is refused as infinite
+        features = _REQUEST_DECODERS[media_type(content_type)](body)
     if feature_dim is not None and features.shape[1] != feature_dim:
         raise DataError(
             f"The feature dimension of the input: {features.shape[1]} does not match the feature dimension of "
             f"the model: {feature_dim}. Please fix the input and try again."
         )
+    check_finite(features, "the request")
     return features
 
 
@@ -161,10 +167,10 @@ def decode_response(body: bytes, content_type: str) -> Predictions:
 
 
 def _decode_csv(body: bytes) -> NDArray[np.float32]:
-    if not body.strip():
-        raise DataError("The request has no rows.")
     try:
-        return np.loadtxt(io.StringIO(body.decode()), delimiter=",", dtype=np.float32, ndmin=2, comments=None)
+        return np.loadtxt(
+            io.StringIO(body.decode("utf-8-sig")), delimiter=",", dtype=np.float32, ndmin=2, comments=None
+        )
     except ValueError as error:
         raise DataError(f"Unable to read the request as text/csv without a header: {error}") from error
 
@@ -190,7 +196,7 @@ def _decode_recordio(body: bytes) -> Any:
 def _parse(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"Unable to read the request as JSON: {error}.") from error
 
 
@@ -202,18 +208,26 @@ def _matrix(instances: Sequence[Any]) -> Any:
     try:
         if any(isinstance(tensor, dict) and "keys" in tensor for tensor in tensors):
             return _sparse_matrix(tensors)
-        rows = [tensor["values"] if isinstance(tensor, dict) else tensor for tensor in tensors]
-        matrix = np.array(rows, dtype=np.float32)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+        matrix = _numbers([tensor["values"] if isinstance(tensor, dict) else tensor for tensor in tensors])
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise DataError(f"The rows of the request are not equally long lists of numbers: {error}.") from error
     if matrix.ndim != 2:
         raise DataError("The rows of the request are not equally long lists of numbers.")
     return matrix
 
 
+def _numbers(values: list[Any]) -> NDArray[np.float32]:
+    """Return JSON numbers as an array, with NaN for null; numpy would take texts and booleans for numbers, too."""
+    array = np.array(values)
+    if array.dtype.kind not in "iufO" or any(isinstance(value, str | bool) for value in array.flat):
+        raise ValueError("a text or a boolean is no number")
+    return array.astype(np.float32)
+
+
 def _tensor(index: int, instance: Any) -> Any:
     """Find an instance's features: under ``features`` or under ``data`` and then ``features``."""
-    found = instance.get("data", instance).get("features") if isinstance(instance, dict) else None
+    data = instance.get("data", instance) if isinstance(instance, dict) else None
+    found = data.get("features") if isinstance(data, dict) else None
     if not isinstance(found, list | dict):
         raise DataError(f'Instance {index} of the request has no "features".')
     return found
@@ -227,13 +241,13 @@ def _sparse_matrix(tensors: Iterable[Any]) -> Any:
     for tensor in tensors:
         row = tensor["values"] if isinstance(tensor, dict) else tensor
         is_sparse = isinstance(tensor, dict) and "keys" in tensor
-        indices += tensor["keys"] if is_sparse else range(len(row))
+        indices += [operator.index(key) for key in tensor["keys"]] if is_sparse else range(len(row))
         values += row
         indptr.append(len(values))
         width = max(width, int(tensor["shape"][0]) if is_sparse else len(row))
     if len(indices) != len(values) or max(indices, default=0) >= width or min(indices, default=0) < 0:
         raise ValueError("keys must be one for each value and below the shape")
-    return sparse.csr_matrix((np.array(values, np.float32), indices, indptr), shape=(len(indptr) - 1, width))
+    return sparse.csr_matrix((_numbers(values), indices, indptr), shape=(len(indptr) - 1, width))
 
 
 def _instances(rows: Any) -> Iterable[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from airflow_ll.learner.blocks import is_sparse
+from airflow_ll.learner.blocks import Stopped, is_sparse
 from airflow_ll.records.threads import prefetch
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class SparseRows:
     def gradient(self, derivative: Array, out: Array) -> None:
         """Write rows' @ derivative into ``out``."""
         inner, bias = out[:-1], out[-1]
-        np.matmul(np.ones(len(derivative), np.float32), derivative, out=bias)
+        np.add.reduce(derivative, axis=0, out=bias)  # BLAS's sum would depend on how many columns a thread has
         if self.kernels is not None:
             shift = np.zeros(len(inner), np.float32) if self.shift is None else self.shift
             csr = self.values
@@ -162,14 +162,25 @@ class Batches:
         for group in self.groups():
             yield from group
 
-    def groups(self) -> Iterator[list[Batch]]:
-        """Go through all batches, some at a time: what is at hand together, and not more than memory may hold."""
+    def groups(self, stop: Callable[[], bool] = lambda: False) -> Iterator[list[Batch]]:
+        """Go through all batches, some at a time: what is at hand together, and not more than memory may hold.
+
+        Raises
+        ------
+        Stopped
+            ``stop`` said so while rows were waited for, as from a pipe that nobody writes to.
+        """
+
+        def check() -> None:
+            if stop():
+                raise Stopped
+
         if self._kept is not None:
             for start in range(0, len(self._kept), _GROUP):
                 yield self._kept[start : start + _GROUP]
             return
         kept: list[Batch] = []
-        for batches in prefetch(map(self._normalised, self._channel.blocks())):
+        for batches in prefetch(map(self._normalised, self._channel.blocks()), check):
             if self._keep:
                 kept += batches
             yield batches

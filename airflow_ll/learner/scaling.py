@@ -52,7 +52,8 @@ class Scaler:
         precise = weights.astype(np.float64) * self.label_stdev
         raw = precise[:-1] / self.stdev.astype(np.float64)[:, np.newaxis]
         bias = precise[-1] + self.label_mean - self.mean.astype(np.float64) @ raw
-        return raw.astype(np.float32), bias.astype(np.float32)
+        with np.errstate(over="ignore"):  # infinite then
+            return raw.astype(np.float32), bias.astype(np.float32)
 
 
 def scaler_rows(rows: int, batch: int, wanted: int) -> int:
@@ -124,9 +125,9 @@ class _Moments:
 
     def scale(self) -> tuple[Array, Array]:
         """Return mean and standard deviation, (d,)."""
-        stdev = np.sqrt(self._deviations / max(1, self._rows))
-        constant = stdev <= np.abs(self._mean) * np.finfo(np.float32).eps
-        return self._mean.astype(np.float32), np.where(constant | (stdev == 0), 1, stdev).astype(np.float32)
+        stdev, kind = np.sqrt(self._deviations / max(1, self._rows)), np.finfo(np.float32)
+        constant = stdev <= np.maximum(np.abs(self._mean) * kind.eps, kind.tiny)  # below tiny 1 / stdev is infinite
+        return self._mean.astype(np.float32), np.where(constant, 1, stdev).astype(np.float32)
 
 
 def _dense_moments(columns: Array) -> tuple[Moment, Moment]:

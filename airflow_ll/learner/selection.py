@@ -18,7 +18,8 @@ __all__ = ["EarlyStopping"]
 class EarlyStopping:
     """Follow the best criterion of the parallel models over the epochs.
 
-    Values are to be minimised; a score to be maximised is given negated. An epoch improves iff its value is at most
+    Values are to be minimised; a score to be maximised is given negated. The first epoch with a value below infinity is
+    the best one so far; a later one improves iff its value is at most
     ``best * (1 - tolerance)``. For losses that is "a relative improvement of at least the tolerance"; for negated
     scores it is "not worse by more than the tolerance", which is what the service's logs show.
 
@@ -43,7 +44,9 @@ class EarlyStopping:
         """
         model = int(np.argmin(np.where(np.isnan(values), np.inf, values)))
         value = float(values[model])
-        if math.isnan(value) or value == math.inf or value > self.best_value * (1 - self.tolerance):
+        if math.isnan(value) or value == math.inf:
+            return False
+        if self.best_epoch >= 0 and value > self.best_value * (1 - self.tolerance):
             return False
         self.best_epoch, self.best_model, self.best_value = epoch, model, value
         return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airflow_ll.learner.evaluation import Stopped
+from airflow_ll.learner.blocks import Stopped
 from airflow_ll.learner.initialization import initial_weights
 from airflow_ll.learner.optimizers import SGD, Adam, Optimizer, RMSProp
 from airflow_ll.learner.threads import columns_of_parts, side_by_side
@@ -82,7 +82,7 @@ class ParallelModels:
         for part in self._parts:
             part.begin(batches.size)
         with side_by_side(self._parts) as run:
-            for group in batches.groups():
+            for group in batches.groups(stop):
                 run(lambda part, group=group: part.train(group, stop))  # type: ignore[misc]
         return np.concatenate([part.total for part in self._parts]) / max(1, len(batches) // batches.size)
 

@@ -192,7 +192,31 @@ def test_an_unreadable_csv_row_of_a_later_block_is_counted_from_its_beginning(co
     container.put("train", "part", (line * 4000 + "0,x\n").encode())
     container.configure({"train": "text/csv"}, predictor_type="binary_classifier", mini_batch_size=100)
     assert container.train() == 2
-    assert "counted from row" in container.failure
+    assert "record 4000 has 'x' in column 1, which is no number" in container.failure
+
+
+def test_a_csv_row_of_another_length_is_named_as_the_record_that_it_is(container: Container) -> None:
+    line = "0" + ",1" * 500 + "\n"
+    container.put("train", "part", (line * 4000 + "\n" + "0,1\n" + line).encode())
+    container.configure({"train": "text/csv"}, predictor_type="binary_classifier", mini_batch_size=4002)
+    assert container.train() == 2
+    assert "record 4000 has 2 columns, but those before have 501" in container.failure
+
+
+@pytest.mark.parametrize("size", ["0", "2", ""])
+def test_a_csv_with_no_label_or_several_is_refused(container: Container, size: str) -> None:
+    container.put("train", "part", b"0,1,2\n1,2,3\n")
+    container.configure({"train": f"text/csv; label_size={size}"}, predictor_type="regressor", mini_batch_size=2)
+    assert container.train() == 2
+    assert "The label_size of channel 'train' must be 1" in container.failure
+
+
+def test_a_link_to_nothing_is_named(container: Container) -> None:
+    container.put("train", "part", b"0,1\n1,2\n")
+    (container.root / "input/data/train/lost").symlink_to("/nowhere")
+    container.configure({"train": "text/csv"}, predictor_type="regressor", mini_batch_size=2)
+    assert container.train() == 2
+    assert "The file lost of channel 'train' is a link to nothing." in container.failure
 
 
 def test_memory_is_bounded_by_blocks_and_not_by_the_files(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def test_the_real_artifact_gives_the_logged_scores_that_training_ends_with(job: 
     table = np.loadtxt(job / "train.csv", delimiter=",", dtype=np.float32)
     model = LinearModel.load(job / "model_algo-1")
     settings = resolve(LinearLearnerHyperparameters(predictor_type="binary_classifier"))
-    ours = final_scores(settings, RowWeights(), model, model.margins(table[:, 1:]), table[:, 0])
+    ours, rows = final_scores(settings, RowWeights(), model, [model.margins(table[:, 1:])], table[:, 0])
+    assert rows == len(table)
     logged = re.findall(r"#train_score \(algo-1\) : \('(\S+)', ([\d.e-]+)\)", (job / "train.log").read_text())
     assert [name for name, _ in ours] == [name for name, _ in logged]
     for (name, value), (_, text) in zip(ours, logged, strict=True):

@@ -118,6 +118,7 @@ def test_a_job_trains_the_same_model_however_it_is_run(
         losses.append(
             [(entry["train_objective"], entry["validation_objective"]) for entry in container.metrics("epoch")]
         )
+    np.testing.assert_array_equal(models[1].weights, models[0].weights, "threads change nothing")
     for model, loss in zip(models[1:], losses[1:], strict=True):
         np.testing.assert_allclose(model.weights, models[0].weights, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(np.array(loss, float), np.array(losses[0], float), rtol=1e-5, atol=1e-7)
