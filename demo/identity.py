@@ -47,10 +47,17 @@ class RunIdentity:
 def exclusive(data_dir: Path) -> Iterator[None]:
     """Hold the data directory; the system lets go of it however this process ends.
 
-    :raises DemoError: another process holds it.
+    :raises DemoError: it cannot be made or written to, or another process holds it.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "lock").open("w") as lock:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        opened = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise DemoError(
+            f"The demo cannot keep its data in {data_dir} ({error.strerror}): choose another folder with --data-dir "
+            "(make: DATA_DIR=...)."
+        ) from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
