@@ -217,9 +217,10 @@ def _matrix(instances: Sequence[Any]) -> Any:
 
 
 def _numbers(values: list[Any]) -> NDArray[np.float32]:
-    """Return JSON numbers as an array, with NaN for null; numpy would take texts and booleans for numbers, too."""
+    """Return JSON numbers as an array, with NaN for null; numpy would make numbers of texts, too."""
     array = np.array(values)
-    if array.dtype.kind not in "iufO" or any(isinstance(value, str | bool) for value in array.flat):
+    mixed = array.dtype.kind == "O" and any(isinstance(value, str | bool) for value in array.flat)
+    if mixed or array.dtype.kind not in "iufO":
         raise ValueError("a text or a boolean is no number")
     return array.astype(np.float32)
 
