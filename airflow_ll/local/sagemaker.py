@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATIONS", "call"]
 
-_TAGS_A_PAGE = 50  # the most that a resource has
+_MOST_TAGS = 50  # of a resource
 
 
 def call(runtime: Runtime, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
@@ -35,18 +35,22 @@ def call(runtime: Runtime, operation: str, request: dict[str, Any]) -> dict[str,
     """
     if operation not in OPERATIONS:
         raise unsupported(operation)
+    _check_tags([tag["Key"] for tag in request.get("Tags", ())])
     return OPERATIONS[operation](runtime, request)
 
 
 def _list_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     _check_arn(runtime, request["ResourceArn"])
     tags = [(tag["Key"], "", tag) for tag in runtime.store.tags(request["ResourceArn"])]
-    shown, token = page(tags, {"MaxResults": _TAGS_A_PAGE, **request}, descending=False)
+    shown, token = page(tags, {"MaxResults": _MOST_TAGS, **request}, descending=False)
     return {"Tags": shown, **({"NextToken": token} if token else {})}
 
 
 def _add_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     _check_arn(runtime, request["ResourceArn"])
+    keys = {tag["Key"] for tag in (*runtime.store.tags(request["ResourceArn"]), *request["Tags"])}
+    if len(keys) > _MOST_TAGS:
+        raise ValidationError(f"A resource can have {_MOST_TAGS} tags, but this one would have {len(keys)}.")
     runtime.store.add_tags(request["ResourceArn"], request["Tags"])
     return {"Tags": runtime.store.tags(request["ResourceArn"])}
 
@@ -55,6 +59,14 @@ def _delete_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
     _check_arn(runtime, request["ResourceArn"])
     runtime.store.delete_tags(request["ResourceArn"], request["TagKeys"])
     return {}
+
+
+def _check_tags(keys: list[str]) -> None:
+    """Raise a ValidationError for what the shape of tags does not tell: reserved and repeated keys."""
+    if reserved := [key for key in keys if key.lower().startswith("aws:")]:
+        raise ValidationError(f"Tag keys that begin with aws: are reserved for system use, but one is {reserved[0]}.")
+    if repeated := [key for key in keys if keys.count(key) > 1]:
+        raise ValidationError(f"Tag keys must be unique, but {repeated[0]} is given more than once.")
 
 
 def _check_arn(runtime: Runtime, arn: str) -> None:

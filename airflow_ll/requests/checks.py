@@ -158,8 +158,9 @@ def _are_tags(value: Any) -> bool:
     if not all(set(tag) == {"Key", "Value"} and all(isinstance(part, str) for part in tag.values()) for tag in value):
         return False
     keys = [tag["Key"] for tag in value]
-    distinct = len(set(keys)) == len(keys) and all(len(key) <= 128 and is_tag_value(key) for key in keys)
-    return distinct and all(is_tag_value(tag["Value"]) for tag in value if tag["Value"])
+    if len(set(keys)) < len(keys) or not all(is_tag_value(tag["Value"]) for tag in value if tag["Value"]):
+        return False
+    return all(len(key) <= 128 and is_tag_value(key) and not key.lower().startswith("aws:") for key in keys)
 
 
 _NETWORK_ID: Final = text("[-0-9a-zA-Z]+", "an id", 32)
@@ -186,7 +187,8 @@ FLAG: Final = Rule("True or False", lambda value: isinstance(value, bool))
 SUBNETS: Final = list_of(_NETWORK_ID, "subnet ids", 16)
 SECURITY_GROUPS: Final = list_of(_NETWORK_ID, "security group ids", 5)
 TAGS: Final = Rule(
-    "a list of at most 50 tags {'Key': ..., 'Value': ...} with distinct keys, in letters, digits, spaces and _.:/=+-@",
+    "a list of at most 50 tags {'Key': ..., 'Value': ...} with distinct keys that do not begin with aws:, in letters, "
+    "digits, spaces and _.:/=+-@",
     _are_tags,
 )
 EXPERIMENT: Final = Rule(

@@ -245,6 +245,23 @@ def test_tags_come_in_pages(found_jobs: Runtime) -> None:
     sagemaker.delete_tags(ResourceArn=arn, TagKeys=sorted(more))
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["AWS:team"], "Tag keys that begin with aws: are reserved for system use, but one is AWS:team"),
+        (["a", "b", "a"], "Tag keys must be unique, but a is given more than once"),
+        ([f"more-{number}" for number in range(50)], "A resource can have 50 tags, but this one would have 51"),
+    ],
+)
+def test_tags_that_a_resource_cannot_have_are_refused(found_jobs: Runtime, keys: list[str], message: str) -> None:
+    sagemaker = found_jobs.client("sagemaker")
+    arn = sagemaker.describe_training_job(TrainingJobName="search-1")["TrainingJobArn"]
+    before = sagemaker.list_tags(ResourceArn=arn)["Tags"]
+    with pytest.raises(ClientError, match=message):
+        sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": ""} for key in keys])
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == before
+
+
 def test_tags_change_through_the_tagging_api(found_jobs: Runtime) -> None:
     tagging, sagemaker = found_jobs.client("resourcegroupstaggingapi"), found_jobs.client("sagemaker")
     arn = sagemaker.describe_training_job(TrainingJobName="search-0")["TrainingJobArn"]

@@ -72,6 +72,7 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: training(environment={"A B": "secret"}), "with the keys A B.$"),
     (lambda: training(tags=[{"Key": "a"}]), "tags must be a list of at most 50 tags"),
     (lambda: training(tags=TAGS * 2), "with distinct keys"),
+    (lambda: training(tags=[{"Key": "AWS:a", "Value": ""}]), "that do not begin with aws:"),
     (lambda: training(tags=[{"Key": "a", "Value": "~"}]), "in letters, digits, spaces and"),
     (lambda: training(tags="team=ml"), "must be a list of at most 50 tags"),
     (lambda: training(experiment_config={"Experiment": "e"}), "keys among ExperimentName"),
