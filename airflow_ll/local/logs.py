@@ -61,9 +61,11 @@ class Logs:
 
     def describe_log_groups(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeLogGroups."""
-        prefix = request.get("logGroupNamePrefix", "")
+        prefix, pattern = request.get("logGroupNamePrefix", ""), request.get("logGroupNamePattern", "")
+        if prefix and pattern:
+            raise InvalidParameterError("LogGroup name prefix and LogGroup name pattern are mutually exclusive.")
         rows = self._store.rows("SELECT name, created FROM log_group ORDER BY name")
-        groups = [(group, created) for group, created in rows if group.startswith(prefix)]
+        groups = [row for row in rows if row[0].startswith(prefix) and pattern in row[0]]
         shown, token = _paged(groups, request)
         return {
             "logGroups": [

@@ -45,6 +45,10 @@ def test_what_is_written_is_read(runtime: Runtime) -> None:
     assert [one["message"] for one in found] == ["line 1"]
     group = logs.describe_log_groups(logGroupNamePrefix=GROUP)["logGroups"]
     assert [one["logGroupName"] for one in group] == [GROUP]
+    group = logs.describe_log_groups(logGroupNamePattern=GROUP[2:])["logGroups"]
+    assert [one["logGroupName"] for one in group] == [GROUP]
+    both = {"logGroupNamePrefix": GROUP, "logGroupNamePattern": GROUP}
+    assert refused(logs.describe_log_groups, **both)[0] == "InvalidParameterException"
 
     logs.delete_log_stream(logGroupName=GROUP, logStreamName=STREAM)
     assert refused(logs.get_log_events, logGroupName=GROUP, logStreamName=STREAM)[0] == "ResourceNotFoundException"
