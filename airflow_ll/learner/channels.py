@@ -88,10 +88,13 @@ class Channel:
         What the features take, or would take, in memory.
     sparse : bool
         Whether there are sparse rows.
+    kinds : set of str
+        The dtypes of the tensors that the rows came in, where they are known.
     """
 
     def __init__(self, name: str, source: Iterable[Block], memory: Memory) -> None:
         self.name, self._source, self.feature_dim, self.nbytes, self.sparse = name, source, 0, 0, False
+        self.kinds: set[str] = source.kinds if isinstance(source, ChannelFiles) else set()
         kept: list[Block] | None = []
         labels: list[NDArray[np.float32]] = []
         for block in source:

@@ -29,6 +29,10 @@ __all__ = ["ALGORITHM_ERROR", "CUSTOMER_ERROR", "PLATFORM_ERROR", "SUCCESS", "tr
 
 SUCCESS, ALGORITHM_ERROR, CUSTOMER_ERROR, PLATFORM_ERROR = 0, 1, 2, 3
 _PREFIXES = {ALGORITHM_ERROR: "Algorithm Error", CUSTOMER_ERROR: "Customer Error", PLATFORM_ERROR: "Platform Error"}
+_OTHER_TENSORS = (
+    "The records of channel '{name}' have {kinds} tensors, which are read as float32 here. Amazon documents that "
+    "LinearLearner takes Float32 tensors only: on SageMaker the job may fail."
+)
 _MAX_FAILURE = 1024  # the service cuts FailureReason there
 
 
@@ -109,6 +113,8 @@ def _read_channels(
         if pipe:
             log.info(f"The channel '{name}' is in pipe input mode under {folder}.")
         channel = read_channel(folder, name, kind, hyperparameters, width, memory, pipe=pipe)
+        if others := sorted(channel.kinds - {"float32"}):
+            log.warning(_OTHER_TENSORS.format(name=name, kinds=" and ".join(others)))
         width = channel.feature_dim
         yield name, channel
 

@@ -70,6 +70,8 @@ class ChannelFiles:
         Whose ``feature_dim``, ``predictor_type``, ``num_classes`` and ``mini_batch_size`` the rows must suit.
     feature_dim : int or None
         Of the train channel, if known.
+    kinds : set of str
+        The dtypes of the tensors that were read so far.
     """
 
     directory: Path
@@ -77,6 +79,7 @@ class ChannelFiles:
     content_type: str | None
     hp: LinearLearnerHyperparameters
     feature_dim: int | None = None
+    kinds: set[str] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[Block]:
         """Read and check.
@@ -121,6 +124,7 @@ class ChannelFiles:
             check_finite(labels[:, np.newaxis], where, "the label", start)
             check_finite(features, where, start=start)
             self._check_labels(labels, where, start)
+            self.kinds.update((features.dtype.name, labels.dtype.name))
             yield Block(features.astype(np.float32, copy=False), labels.astype(np.float32, copy=False))
             start += len(labels)
 

@@ -104,6 +104,22 @@ def test_the_scores_of_many_classes_need_no_matrix_of_them(
 # The container.
 
 
+@pytest.mark.parametrize(("dtype", "told"), [("float32", False), ("preserve", True)])
+def test_tensors_that_amazon_does_not_take_are_told_of(
+    container: Container,
+    rows: tuple[np.ndarray, np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+    dtype: Any,
+    told: bool,
+) -> None:
+    features, labels = rows
+    body = encode_records(features.astype(np.float64), labels.astype(np.int64), dtype=dtype)
+    container.put("train", "matrix_0.pbr", body)
+    container.configure({"train": ""}, **BINARY)
+    assert container.train() == 0, container.failure
+    assert ("channel 'train' have float64 and int32 tensors" in capsys.readouterr().out) == told
+
+
 @pytest.mark.parametrize("name", ["f_beta", "learning_rate", "init_bias"])
 def test_a_number_beyond_float32_is_the_customer_s(
     container: Container, rows: tuple[np.ndarray, np.ndarray], name: str
