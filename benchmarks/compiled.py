@@ -21,8 +21,8 @@ import urllib3
 
 from airflow_ll.artifacts import CompiledModel, LinearModel
 from airflow_ll.learner.compiled_serving import CompiledScorer
+from airflow_ll.learner.invocations import invoke
 from airflow_ll.learner.payloads import CSV, JSON, RECORDIO, encode_request
-from airflow_ll.learner.serving import invoke
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -12,8 +12,8 @@ import numpy as np
 
 from airflow_ll.artifacts.model import LinearModel, Predictions
 from airflow_ll.exceptions import DataError
+from airflow_ll.learner.invocations import INLINE_BYTES, create_app, invoke
 from airflow_ll.learner.payloads import JSON, RECORDIO, decode_request, encode_request, encode_response, media_type
-from airflow_ll.learner.serving import INLINE_BYTES, create_app, invoke
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -31,7 +31,7 @@ _LABEL_MARK = 77_777
 
 
 class CompiledScorer:
-    """Scores request bodies as :func:`airflow_ll.learner.serving.invoke` does with the same model, byte for byte."""
+    """Scores request bodies as :func:`~airflow_ll.learner.invocations.invoke` does with its model, byte for byte."""
 
     def __init__(self, compiled: CompiledModel) -> None:
         self._model = compiled.model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
@@ -12,6 +11,7 @@ import numpy as np
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.learner.blocks import Block, regroup
+from airflow_ll.learner.csv_lines import parse_csv
 from airflow_ll.learner.finite import check_finite
 from airflow_ll.learner.payloads import CSV, RECORDIO
 from airflow_ll.records import check_labels, iter_records
@@ -204,28 +204,8 @@ def _read_csv(path: Path, rows: int) -> Iterator[tuple[NDArray[np.float32], NDAr
         while chunk := list(islice(lines, rows)):
             filled = [line for line in chunk if not line.isspace()]
             if filled:
-                table = _parse_csv(filled, start)
+                table = parse_csv(filled, start)
+                if table.shape[1] < 2:
+                    raise ValueError("a row must have the label and at least one feature")
                 yield np.ascontiguousarray(table[:, 1:]), np.ascontiguousarray(table[:, 0])
             start += len(filled)
-
-
-def _csv_fault(told: str, start: int) -> str:
-    """Return what numpy told of lines, which ``start`` records came before, with the number of the record, from 0."""
-    if found := re.match(r"could not convert string (.*) to float32 at row (\d+), column (\d+)", told, re.DOTALL):
-        text, row, column = found.groups()
-        return f"record {start + int(row)} has {text} in column {int(column) - 1}, which is no number"
-    if found := re.match(r"the number of columns changed from (\d+) to (\d+) at row (\d+)", told):
-        before, columns, row = map(int, found.groups())  # that row is counted from 1
-        return f"record {start + row - 1} has {columns} columns, but those before have {before}"
-    return told
-
-
-def _parse_csv(lines: list[str], start: int) -> NDArray[np.float32]:
-    """Parse lines of numbers; ``start`` rows came before them."""
-    try:
-        table = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2, comments=None)
-    except ValueError as error:
-        raise ValueError(_csv_fault(str(error), start)) from error
-    if table.shape[1] < 2:
-        raise ValueError("a row must have the label and at least one feature")
-    return table

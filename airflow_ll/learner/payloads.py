@@ -17,6 +17,7 @@ import numpy as np
 
 from airflow_ll.artifacts.model import Predictions
 from airflow_ll.exceptions import DataError
+from airflow_ll.learner.csv_lines import parse_csv
 from airflow_ll.learner.finite import check_finite
 
 if TYPE_CHECKING:
@@ -168,11 +169,9 @@ def decode_response(body: bytes, content_type: str) -> Predictions:
 
 def _decode_csv(body: bytes) -> NDArray[np.float32]:
     try:
-        return np.loadtxt(
-            io.StringIO(body.decode("utf-8-sig")), delimiter=",", dtype=np.float32, ndmin=2, comments=None
-        )
+        return parse_csv(io.StringIO(body.decode("utf-8-sig")))
     except ValueError as error:
-        raise DataError(f"Unable to read the request as text/csv without a header: {error}") from error
+        raise DataError(f"Unable to read the request as text/csv without a header: {error}.") from error
 
 
 def _decode_json(body: bytes) -> Any:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from airflow_ll.artifacts import CompiledModel, LinearModel
 from airflow_ll.learner.compilation import compile_model
 from airflow_ll.learner.compiled_serving import CompiledScorer, create_compiled_app
+from airflow_ll.learner.invocations import create_app, invoke
 from airflow_ll.learner.payloads import CSV, JSON, JSON_LINES, RECORDIO, encode_request
-from airflow_ll.learner.serving import create_app, invoke
 from tests.artifacts.test_compiled import LOSSES, a_model
 
 if TYPE_CHECKING:
@@ -112,6 +112,24 @@ def test_the_application_answers_as_the_general_one(kind: str) -> None:
     assert same("GET", "/execution-parameters") == 200
     assert same("GET", "/invocations") == 405
     assert same("GET", "/nothing") == 404
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_client_that_goes_away_in_the_middle_is_no_error(compiled: bool) -> None:
+    model = MODELS["regressor"]
+    app = create_compiled_app(CompiledModel(model, (1, 7), "ml_c5")) if compiled else create_app(model)
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": b"1,2", "more_body": True}]
+    messages.append({"type": "http.disconnect"})
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        assert message.get("body", b"") == b"", "nobody is there to read it"
+
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": []}
+    asyncio.run(app(scope, receive, send))
+    assert not messages
 
 
 def lay_out(root: Path, archive: bytes, **config: str) -> Path:

@@ -87,8 +87,8 @@ def test_every_documented_json_instance_is_read(instance: dict[str, Any]) -> Non
     ("body", "kind", "match"),
     [
         (b"1,2,3\n", "text/csv", "The feature dimension of the input: 3 does not match"),
-        (b"a,b\n", "text/csv", "Unable to read"),
-        (b"1,2\n1\n", "text/csv", "Unable to read"),
+        (b"a,b\n", "text/csv", "without a header: record 0 has 'a' in column 0, which is no number"),
+        (b"1,2\n1\n", "text/csv", "without a header: record 1 has 1 columns, but those before have 2"),
         (b"", "text/csv", "no rows"),
         (b"", "application/jsonlines", "no rows"),
         (b"{", "application/json", "as JSON"),
