@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from airflow_ll.records.tables import Factor
+    from airflow_ll.records.columns import Factor
 
 #: A batch that states no number of rows holds about this many bytes of features.
 BATCH_BYTES = 8 << 20

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.records.columns import columns_of, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 Dtype = Literal["float32", "preserve"]
@@ -83,7 +82,7 @@ def label_array(labels: Any) -> NDArray[Any]:
     if hasattr(labels, "columns"):
         return _table(labels)
     if hasattr(labels, "to_pylist") or hasattr(labels, "isna"):  # Arrow's and pandas', which have nulls of their own
-        return _column(labels, "label")
+        return numbers(labels, "label")
     array = as_array(labels, "Labels")
     if array.ndim == 0:
         raise DataError(f"Labels must be one a row, but are {labels!r}.")
@@ -200,23 +199,5 @@ def _canonical_csr(matrix: Any) -> Any:
 
 def _table(table: Any) -> NDArray[Any]:
     """Return a data frame's or an Arrow table's columns side by side, in their common dtype."""
-    columns = []
-    for name, column in _columns(table):
-        columns.append(_column(column, name))
-    if not columns:
-        return np.empty((len(table), 0), np.float32)
-    return np.stack(columns, axis=1)
-
-
-def _column(column: Any, name: str) -> NDArray[Any]:
-    from airflow_ll.records.tables import numbers  # which has matrices, too
-
-    return numbers(column, name)
-
-
-def _columns(table: Any) -> Iterator[tuple[str, Any]]:
-    if hasattr(table, "items"):  # pandas
-        return iter(table.items())
-    if hasattr(table, "iter_columns"):  # polars
-        return ((column.name, column) for column in table.iter_columns())
-    return iter(zip(table.schema.names, table.columns, strict=True))  # Arrow
+    columns = [numbers(column, name) for name, column in columns_of(table)]
+    return np.stack(columns, axis=1) if columns else np.empty((len(table), 0), np.float32)

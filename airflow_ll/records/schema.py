@@ -15,7 +15,8 @@ import numpy as np
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
-from airflow_ll.records.tables import Factor, Table, as_table, factor, fill_numbers, is_text
+from airflow_ll.records.columns import Factor, factor, fill_numbers, is_text
+from airflow_ll.records.tables import Table, as_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -16,9 +16,10 @@ import numpy as np
 from airflow_ll.exceptions import DataError
 from airflow_ll.records import arrow_sources, numpy_sources
 from airflow_ll.records.batches import Batch, default_batch_rows
+from airflow_ll.records.columns import factor, numbers
 from airflow_ll.records.damage import described, told_as_data_errors
 from airflow_ll.records.matrices import is_sparse, label_array, refuse_lazy
-from airflow_ll.records.tables import Table, as_table, factor, numbers
+from airflow_ll.records.tables import Table, as_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

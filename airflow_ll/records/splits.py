@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.records.columns import text
 from airflow_ll.records.hashes import key_hashes, row_hashes
-from airflow_ll.records.tables import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

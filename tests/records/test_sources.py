@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.records import Batch, read_batches, read_tables
-from airflow_ll.records.tables import numbers
+from airflow_ll.records.columns import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,8 +25,8 @@ from airflow_ll.records import (
     split_rows,
     write_records,
 )
+from airflow_ll.records.columns import Factor
 from airflow_ll.records.hashes import key_hashes, row_hashes
-from airflow_ll.records.tables import Factor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
