@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"airflow-ll: {error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"airflow-ll {arguments.command}: {error}\n")
+        told = f"{error.filename}: {error.strerror}" if error.filename else error
+        sys.stderr.write(f"airflow-ll {arguments.command}: {told}\n")
         return 2
 
 

@@ -48,7 +48,7 @@ def test_a_model_on_s3_is_read_through_the_connection(
 @pytest.mark.parametrize(
     ("files", "arguments", "words"),
     [
-        ({}, [], "No such file"),
+        ({}, [], "model.tar.gz: No such file or directory\n"),
         ({"model.tar.gz": b"nothing"}, [], "not a readable tar.gz"),
         ({"model.tar.gz": None, "s": b"{"}, ["--schema", "s"], "s is not JSON"),
         ({"model.tar.gz": None, "s": b'["a"]'}, ["--schema", "s"], "names 1 features, but the model has 2"),
