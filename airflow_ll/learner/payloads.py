@@ -169,9 +169,13 @@ def decode_response(body: bytes, content_type: str) -> Predictions:
 
 def _decode_csv(body: bytes) -> NDArray[np.float32]:
     try:
-        return parse_csv(io.StringIO(body.decode("utf-8-sig")))
+        text = body.decode("utf-8-sig")
+        rows = parse_csv(io.StringIO(text)) if text.strip() else None
     except ValueError as error:
         raise DataError(f"Unable to read the request as text/csv without a header: {error}.") from error
+    if rows is None:
+        raise DataError("The request has no rows.")  # but a byte order mark
+    return rows
 
 
 def _decode_json(body: bytes) -> Any:

@@ -90,6 +90,7 @@ def test_every_documented_json_instance_is_read(instance: dict[str, Any]) -> Non
         (b"a,b\n", "text/csv", "without a header: record 0 has 'a' in column 0, which is no number"),
         (b"1,2\n1\n", "text/csv", "without a header: record 1 has 1 columns, but those before have 2"),
         (b"", "text/csv", "no rows"),
+        (b"\xef\xbb\xbf\r\n", "text/csv", "^The request has no rows"),
         (b"", "application/jsonlines", "no rows"),
         (b"{", "application/json", "as JSON"),
         (b"[]", "application/json", "must be"),
