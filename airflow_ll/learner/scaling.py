@@ -72,8 +72,9 @@ def fit_scaler(
 ) -> Scaler:
     """Take the statistics of the first rows: population mean and standard deviation, in float64, kept as float32.
 
-    A column that does not vary has the standard deviation 1 here: it stays, and the bias takes its place. Sparse rows
-    are not made dense to be counted.
+    A column that does not vary has the standard deviation 1 here, or its own size when that is larger: it stays, and
+    the bias takes its place. Were a large one not scaled, float32 would lose the other features of a sparse row, and
+    those of the finished model, beside it. Sparse rows are not made dense to be counted.
 
     Parameters
     ----------
@@ -97,13 +98,14 @@ def fit_scaler(
         if not missing:
             break
     mean, stdev = features.scale()
+    stdev = np.where(stdev > 0, stdev, np.maximum(1, np.abs(mean)))
     label_mean, label_stdev = (float(moment[0]) for moment in labels.scale())
     width = len(mean)
     return Scaler(
         mean if unbias_data else np.zeros(width, np.float32),
         stdev if normalize_data else np.ones(width, np.float32),
         label_mean if unbias_label else 0.0,
-        label_stdev if normalize_label else 1.0,
+        label_stdev if normalize_label and label_stdev else 1.0,
     )
 
 
@@ -124,10 +126,10 @@ class _Moments:
         self._rows = total
 
     def scale(self) -> tuple[Array, Array]:
-        """Return mean and standard deviation, (d,)."""
+        """Return mean and standard deviation, (d,); the latter is 0 for a column that does not vary."""
         stdev, kind = np.sqrt(self._deviations / max(1, self._rows)), np.finfo(np.float32)
         constant = stdev <= np.maximum(np.abs(self._mean) * kind.eps, kind.tiny)  # below tiny 1 / stdev is infinite
-        return self._mean.astype(np.float32), np.where(constant, 1, stdev).astype(np.float32)
+        return self._mean.astype(np.float32), np.where(constant, 0, stdev).astype(np.float32)
 
 
 def _dense_moments(columns: Array) -> tuple[Moment, Moment]:
@@ -137,7 +139,16 @@ def _dense_moments(columns: Array) -> tuple[Moment, Moment]:
 
 
 def _sparse_moments(columns: Any) -> tuple[Moment, Moment]:
-    precise = columns.astype(np.float64)
-    mean = np.asarray(precise.mean(axis=0)).reshape(-1)
-    squares = np.asarray(precise.multiply(precise).sum(axis=0)).reshape(-1)
-    return mean, np.maximum(squares - columns.shape[0] * np.square(mean), 0)
+    """Return the same of CSR without the zeros that it leaves out.
+
+    The deviations are summed, and not taken as the mean square less the squared mean: of a column that does not vary,
+    the rounding of that difference would count as its deviation.
+    """
+    rows, width = columns.shape
+    if not columns.has_canonical_format:  # a value given in parts is one value
+        columns = columns.copy()  # the rows themselves keep their order, in which products are summed
+        columns.sum_duplicates()
+    values, places = columns.data.astype(np.float64), columns.indices
+    mean = np.bincount(places, values, width) / rows
+    squares = np.bincount(places, np.square(values - mean[places]), width)
+    return mean, squares + (rows - np.bincount(places, minlength=width)) * np.square(mean)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.metrics import precision_score, recall_score
 
 from airflow_ll.exceptions import DataError
@@ -53,6 +54,16 @@ def test_the_first_epoch_is_the_best_whatever_the_tolerance(fit: Fit, rows: tupl
 def test_a_column_of_subnormal_numbers_counts_as_constant(fit: Fit, rows: tuple[np.ndarray, np.ndarray]) -> None:
     features = np.column_stack([rows[0], rows[1] * np.float32(1e-40)])
     assert fit(features, rows[1], **BINARY).scores("train")["binary_classification_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("constant", [1.7, 1.7e9])
+def test_a_constant_column_changes_no_score_of_sparse_rows(fit: Fit, rng: np.random.Generator, constant: float) -> None:
+    features = np.where(rng.random((11_000, 4)) < 0.3, rng.normal(size=(11_000, 4)), 0)
+    labels = (features @ [1.0, -2.0, 0.5, 3.0]).astype(np.float32)
+    wide = np.column_stack([features, np.full(len(labels), constant)]).astype(np.float32)
+    values = REGRESSOR | {"mini_batch_size": 1000, "num_models": 1}
+    dense, thin = (fit(rows, labels, **values).scores("train")["mse"] for rows in (wide, sparse.csr_matrix(wide)))
+    assert thin == pytest.approx(dense, rel=1e-4)
 
 
 def test_large_margins_of_a_hinge_have_a_finite_log_loss(

@@ -57,6 +57,23 @@ def test_a_constant_column_stays_finite() -> None:
     np.testing.assert_allclose(_scores(features, scaler, np.eye(2, dtype=np.float32))[:, 0], 0, atol=1e-7)
 
 
+@pytest.mark.parametrize(("value", "stdev"), [(0.1, 1), (1.7, 1.7), (-3.3, 3.3), (1.7e9, 1.7e9)])
+@pytest.mark.parametrize("thin", [False, True])
+def test_a_constant_column_is_known_however_many_rows_it_has(value: float, stdev: float, thin: bool) -> None:
+    features = np.full((100_000, 1), value, np.float32)
+    scaler = _fit(sparse.csr_matrix(features) if thin else features, features[:, 0], **ALL)
+    assert scaler.stdev[0] == pytest.approx(stdev)
+    assert scaler.label_stdev == 1
+
+
+def test_values_given_in_parts_count_as_one_and_keep_their_order() -> None:
+    parts = (np.array([5, 1, 2, 4], np.float32), np.array([1, 0, 0, 1]), np.array([0, 3, 4]))
+    features = sparse.csr_matrix(parts, shape=(2, 2))
+    scaler = _fit(features, np.zeros(2, np.float32), **ALL)
+    assert (scaler.mean.tolist(), scaler.stdev.tolist()) == ([1.5, 4.5], [1.5, 0.5])
+    assert features.indices.tolist() == [1, 0, 0, 1]
+
+
 def test_what_is_switched_off_is_not_used(rng: np.random.Generator) -> None:
     features = rng.normal(5, 2, size=(50, 2)).astype(np.float32)
     scaler = _fit(features, features[:, 0], **dict.fromkeys(ALL, False))
