@@ -110,7 +110,9 @@ class ChannelFiles:
 
     def _checked(self, read: Iterable[Rows], name: str, width: int) -> Iterator[Block]:
         where, start = f"{name} of channel '{self.channel}'", 0
-        for features, labels in read:
+        for given, labels in read:
+            with np.errstate(over="ignore"):  # a number beyond float32 is refused as infinite
+                features = given.astype(np.float32, copy=False)
             if features.shape[1] != width:
                 raise DataError(
                     f"The feature dimension of the records in {where} is {features.shape[1]}, but {width} is expected "
@@ -124,8 +126,8 @@ class ChannelFiles:
             check_finite(labels[:, np.newaxis], where, "the label", start)
             check_finite(features, where, start=start)
             self._check_labels(labels, where, start)
-            self.kinds.update((features.dtype.name, labels.dtype.name))
-            yield Block(features.astype(np.float32, copy=False), labels.astype(np.float32, copy=False))
+            self.kinds.update((given.dtype.name, labels.dtype.name))
+            yield Block(features, labels.astype(np.float32, copy=False))
             start += len(labels)
 
     def _read(self, path: Path, rows: int) -> Iterator[Rows]:

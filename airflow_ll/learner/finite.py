@@ -32,9 +32,9 @@ def check_finite(values: Any, where: str, what: str = "feature", start: int = 0)
         The message names the first one.
     """
     data = values.data if is_sparse(values) else values
-    # NaN and infinities survive a sum; a finite sum of finite extremes proves that there are none.
+    # NaN and infinities survive a sum: a finite one proves that there are none. Large float64 may have an infinite one.
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(data.sum(dtype=np.float64)):
+        if np.isfinite(data.sum(dtype=np.float64)) or np.isfinite(data).all():
             return
     first = int(np.flatnonzero(~np.isfinite(data))[0])
     if is_sparse(values):

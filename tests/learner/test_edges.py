@@ -131,6 +131,33 @@ def test_tensors_that_amazon_does_not_take_are_told_of(
     assert ("channel 'train' have float64 and int32 tensors" in capsys.readouterr().out) == told
 
 
+@pytest.mark.parametrize("value", [1e300, 1e308])  # the sum of two of the latter is beyond float64, too
+@pytest.mark.parametrize("thin", [False, True])
+def test_float64_records_beyond_float32_are_the_customer_s(
+    container: Container, rows: tuple[np.ndarray, np.ndarray], value: float, thin: bool
+) -> None:
+    wide, labels = rows[0].astype(np.float64), rows[1].astype(np.float64)
+    wide[5:7, 1] = value
+    features = sparse.csr_matrix(wide) if thin else wide
+    container.put("train", "a", encode_records(features, labels, dtype="preserve"))
+    container.configure({"train": ""}, **BINARY)
+    assert container.train() == 2
+    assert "a of channel 'train'. Found infinite (Inf) values" in container.failure
+    assert "The first Inf is feature 1 of record 5." in container.failure
+
+
+@pytest.mark.parametrize("value", [1e300, 1e308])
+def test_a_float64_label_beyond_float32_is_the_customer_s(
+    container: Container, rows: tuple[np.ndarray, np.ndarray], value: float
+) -> None:
+    labels = rows[1].astype(np.float64)
+    labels[3:5] = value
+    container.put("train", "a", encode_records(rows[0], labels, dtype="preserve"))
+    container.configure({"train": ""}, **REGRESSOR)
+    assert container.train() == 2
+    assert "Labels must be finite numbers within float32, but 2 of 200 are not; the first is 1e+3" in container.failure
+
+
 @pytest.mark.parametrize("name", ["f_beta", "learning_rate", "init_bias"])
 def test_a_number_beyond_float32_is_the_customer_s(
     container: Container, rows: tuple[np.ndarray, np.ndarray], name: str
