@@ -168,6 +168,8 @@ def _show_model(arguments: argparse.Namespace) -> int:
     from airflow_ll.artifacts.model import LinearModel
     from airflow_ll.artifacts.summary import feature_names, read_scores, render, summarise
 
+    if arguments.top < 0:
+        raise ArtifactError(f"--top must be 0, for all coefficients, or more, but is {arguments.top}.")
     names = scores = None
     with _local_copy(arguments.model, arguments.aws_conn_id) as path:
         model = LinearModel.load(path)

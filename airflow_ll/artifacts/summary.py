@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from airflow_ll.exceptions import ArtifactError
@@ -29,15 +30,16 @@ def feature_names(document: object, feature_dim: int) -> list[str]:
     Parameters
     ----------
     document : object
-        JSON: a list of names, or an object that has one under ``features`` or ``columns``. Instead of a name there may
-        be an object with ``name`` and, for a categorical column, ``vocabulary``, which stands for one feature a value.
+        JSON: a list of names, or an object that has one under ``features`` or ``columns``, as the ``schema.json`` of a
+        record set. Instead of a name there may be an object with ``name`` and, for a categorical column, a list of
+        ``categories`` (or ``vocabulary``), which stands for one feature a category, null as well.
     feature_dim : int
         How many the model has.
 
     Raises
     ------
     ArtifactError
-        It is not a schema, or one of another number of features.
+        It is not a schema, one of another number of features, or one that has a name twice.
     """
     if isinstance(document, dict):
         document = document.get("features", document.get("columns"))
@@ -49,6 +51,9 @@ def feature_names(document: object, feature_dim: int) -> list[str]:
             f"The feature schema names {len(names)} features, but the model has {feature_dim}. "
             "Please give the schema of the data that the model was trained on."
         )
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise ArtifactError(f"The feature schema names {twice!r} twice. Please give each feature a name of its own.")
     return names
 
 
@@ -58,11 +63,13 @@ def _expand(entry: object) -> Iterator[str]:
         return
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise ArtifactError(f"The feature schema has an entry that is neither a name nor has one: {entry!r}.")
-    vocabulary = entry.get("vocabulary")
-    if vocabulary is None:
-        yield entry["name"]
-    else:
-        yield from (f"{entry['name']}={value}" for value in vocabulary)
+    name, categories = entry["name"], entry.get("categories", entry.get("vocabulary"))
+    if categories is None:
+        yield name
+    elif not isinstance(categories, list):
+        raise ArtifactError(f"The categories of {name!r} in the feature schema must be a list, not {categories!r}.")
+    else:  # named as the record set's own features
+        yield from (f"{name} is null" if one is None else f"{name}={one}" for one in categories)
 
 
 def read_scores(path: Path) -> dict[str, float]:
@@ -82,7 +89,9 @@ def read_scores(path: Path) -> dict[str, float]:
         entries = [json.loads(line) for line in _read_metrics(path).splitlines()]
         return {f"{one['split']}:{one['name']}": one["value"] for one in entries if one["kind"] == "score"}
     except (ValueError, KeyError, TypeError, tarfile.TarError, EOFError, zlib.error) as error:
-        raise ArtifactError(f"The metrics are not a metrics.jsonl of a training job: {error!r}.") from error
+        # Not the error's repr: that of a UnicodeDecodeError has the whole file in it.
+        why = f"{type(error).__name__}: {error}"
+        raise ArtifactError(f"The metrics are not a metrics.jsonl of a training job ({why}).") from error
 
 
 def _read_metrics(path: Path) -> bytes:

@@ -9,7 +9,9 @@ import pytest
 
 from airflow_ll.artifacts import LinearModel
 from airflow_ll.artifacts.summary import feature_names, read_scores, render, summarise
+from airflow_ll.cli import main
 from airflow_ll.exceptions import ArtifactError
+from airflow_ll.records.schema import Column, FeatureSchema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +46,17 @@ def test_a_schema_names_the_features(document: object, names: list[str] | None) 
     assert feature_names(document, 3) == (names or ["delay", "origin=EWR", "origin=JFK"])
 
 
+def test_the_schema_of_a_record_set_names_its_features() -> None:
+    schema = FeatureSchema((Column("delay"), Column("origin", "category", ("EWR", None))))
+    assert feature_names(json.loads(schema.to_json()), 3) == list(schema.feature_names)
+
+
 @pytest.mark.parametrize(
     ("document", "words"),
     [
+        (["a", "b", "a"], "names 'a' twice"),
+        (["a", {"name": "b", "vocabulary": 5}], "categories of 'b' in the feature schema must be a list, not 5"),
+        (["a", {"name": "b", "categories": "xy"}], "must be a list, not 'xy'"),
         (["a", "b"], "names 2 features, but the model has 3"),
         ("a", "must be a JSON list"),
         ({"names": []}, "must be a JSON list"),
@@ -101,3 +111,15 @@ def test_another_file_has_no_scores(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "metrics.jsonl").write_bytes(content)
     with pytest.raises(ArtifactError, match=r"not a metrics.jsonl"):
         read_scores(tmp_path / "metrics.jsonl")
+
+
+def test_what_is_said_of_a_binary_file_is_short(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(b"PK\xff" * 100_000)
+    with pytest.raises(ArtifactError, match=r"not a metrics.jsonl") as caught:
+        read_scores(tmp_path / "metrics.jsonl")
+    assert len(str(caught.value)) < 300
+
+
+def test_fewer_coefficients_than_none_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "show", "model_algo-1", "--top", "-1"]) == 2
+    assert "--top must be 0, for all coefficients, or more, but is -1" in capsys.readouterr().err
