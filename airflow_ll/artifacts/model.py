@@ -106,8 +106,9 @@ class LinearModel:
         weights, bias = cls.arrays(arrays, symbol)
         try:
             parameters = json.loads(members["additional-params.json"])
-        except ValueError as error:
-            raise ArtifactError(f"additional-params.json of the model is not readable: {error!r}.") from error
+        except (ValueError, RecursionError) as error:
+            why = f"{type(error).__name__}: {error}"  # the repr of a UnicodeDecodeError has the whole file in it
+            raise ArtifactError(f"additional-params.json of the model is not readable: {why}.") from error
         model = cls.of_parameters(weights, bias, parameters)
         return dataclasses.replace(model, bias_lr_mult=symbol.bias_lr_mult, node_counter=symbol.counter)
 

@@ -138,4 +138,6 @@ class _Reader:
         dtype = np.dtype(_DTYPES[flag])
         # The product is taken by Python, whose integers do not overflow as numpy's do.
         values = np.frombuffer(self.raw(math.prod(shape) * dtype.itemsize), dtype=dtype)
+        if not values.size:  # of zero and sizes beyond any memory there is no array
+            raise ArtifactError(f"The model parameters hold an array of shape {shape}, which has no values.")
         return values.reshape(shape).astype(dtype.newbyteorder("="))

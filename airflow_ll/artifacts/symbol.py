@@ -19,6 +19,7 @@ OUTPUT_OPERATORS = ("LogisticRegressionOutput", "LinearRegressionOutput", "Softm
 
 _BY_LOSS = {"logistic": "LogisticRegressionOutput", "softmax_loss": "SoftmaxOutput"}
 
+_SHAPE = re.compile(r"\((\d+), (\d+)\)")
 _MXNET_VERSION = 10301  # 1.3.1, the version that the service's container writes
 
 
@@ -66,21 +67,20 @@ class Symbol:
         """Read a symbol, or raise ArtifactError when it is not a linear model."""
         try:
             nodes: dict[str, dict[str, Any]] = {node["name"]: node for node in json.loads(text)["nodes"]}
-            shape = re.fullmatch(r"\((\d+), (\d+)\)", _attributes(nodes["fc0_weight"])["__shape__"])
+            shape = _SHAPE.fullmatch(_attributes(nodes["fc0_weight"])["__shape__"])
             last = next(node for node in nodes.values() if node["op"] in OUTPUT_OPERATORS)
-        except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+            if shape is None:
+                raise ValueError("its weights have a shape that is not two-dimensional")
+            digits = re.search(r"\d+$", str(last["name"]))
+            return cls(
+                feature_dim=int(shape[1]),
+                outputs=int(shape[2]),
+                operator=str(last["op"]),
+                bias_lr_mult=float(_attributes(nodes.get("fc0_bias", {})).get("__lr_mult__", "10.0")),
+                counter=int(digits[0]) if digits else 0,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError) as error:
             raise ArtifactError(f"The model's symbol is not that of a linear model: {error!r}.") from error
-        if shape is None:
-            raise ArtifactError("The model's symbol gives its weights a shape that is not two-dimensional.")
-        digits = re.search(r"\d+$", str(last["name"]))
-        lr_mult = _attributes(nodes.get("fc0_bias", {})).get("__lr_mult__", "10.0")
-        return cls(
-            feature_dim=int(shape[1]),
-            outputs=int(shape[2]),
-            operator=str(last["op"]),
-            bias_lr_mult=float(lr_mult),
-            counter=int(digits[0]) if digits else 0,
-        )
 
 
 def _attributes(node: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from airflow_ll.artifacts import LinearModel
-from airflow_ll.artifacts.archive import read_members
+from airflow_ll.artifacts.archive import read_members, write_members
 from airflow_ll.artifacts.params import read_params, write_params
 from airflow_ll.exceptions import ArtifactError, DataError
 
@@ -23,6 +24,7 @@ def _model(kind: str = "binary_classifier", loss: str = "logistic", outputs: int
     return LinearModel(weights, bias, kind, loss, threshold=0.25, metrics_params={"f_beta": 1.0}, node_counter=3)
 
 
+SYMBOL, PARAMETERS = "mx-mod-symbol.json", "additional-params.json"
 MODELS = [
     _model(),
     _model("regressor", "squared_loss"),
@@ -119,6 +121,37 @@ def test_params_keep_names_shapes_and_dtypes(dtype: str) -> None:
     (name, read), *_ = read_params(write_params({"arg:x": array, "y": array[0]})).items()
     assert (name, read.dtype, read.shape) == ("arg:x", array.dtype, (3, 4))
     np.testing.assert_array_equal(read, array)
+
+
+def _text(name: str, old: str, new: str) -> dict[str, bytes]:
+    text = read_members(_model().to_bytes())[name].decode()
+    assert old in text
+    return {name: text.replace(old, new).encode()}
+
+
+def _huge_empty_array() -> bytes:
+    data = write_params({"arg:fc0_weight": np.zeros((0, 2, 2), np.float32)})
+    return data.replace(struct.pack("<qq", 2, 2), struct.pack("<qq", 2**62, 2**62))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        _text(SYMBOL, '"10.0"', '"ten"'),
+        _text(SYMBOL, '"10.0"', "[10]"),
+        _text(SYMBOL, "(4, 1)", f"({'9' * 5000}, 1)"),
+        _text(SYMBOL, "(4, 1)", "(4,)"),
+        _text(SYMBOL, "output3", f"output{'9' * 5000}"),
+        {SYMBOL: b"[" * 100_000},
+        {PARAMETERS: b"[" * 100_000},
+        {PARAMETERS: b"\xff" * 100_000},
+        {"mx-mod-0000.params": _huge_empty_array()},
+    ],
+)
+def test_a_forged_model_is_one_clear_error(members: dict[str, bytes]) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        LinearModel.from_bytes(write_members(read_members(_model().to_bytes()) | members))
+    assert len(str(caught.value)) < 300
 
 
 def test_a_wrong_predictor_type_is_named(tmp_path: Path) -> None:
