@@ -23,8 +23,8 @@ __all__ = ["CHECKPOINT_NAME", "Checkpoints", "describe_job"]
 
 CHECKPOINT_NAME = "linear-learner.npz"
 
-_LAYOUT = 1  # of the state; another one is not read
-_IDENTITY = "job"
+_LAYOUT = 2  # of the state; another one is not read
+_IDENTITY, _NAMES = "job", "names"  # besides the state: whose it is, and the names of what is in it
 _CHUNK = 2**20
 _MAY_GROW = "epochs"  # a job may go on with more of them than it began with
 
@@ -53,7 +53,8 @@ class Checkpoints:
         """
         partial = self._path.with_name(f".{CHECKPOINT_NAME}.partial")
         with partial.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **{_IDENTITY: np.array(self._job)}, **state)
+            head = {_IDENTITY: np.array(self._job), _NAMES: np.array(sorted(state))}
+            np.savez(stream, allow_pickle=False, **head, **state)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(self._path)
@@ -69,10 +70,12 @@ class Checkpoints:
             with self._path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 if str(archive[_IDENTITY]) != self._job:
                     return None, "The checkpoint is of another job or of other data: training from the beginning."
-                state = {name: archive[name] for name in archive.files if name != _IDENTITY}
+                # By their names: a damaged directory at the end of the file may leave some out.
+                state = {name: archive[name] for name in archive[_NAMES].tolist()}
         except FileNotFoundError:
             return None, "There is no checkpoint yet: training from the beginning."
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+            # zipfile tells of methods and versions that it does not know, and of encryption, by RuntimeError.
             return None, f"The checkpoint is not readable ({error}): training from the beginning."
         return state, "The checkpoint is of this job: training goes on from it."
 

@@ -142,6 +142,21 @@ def test_a_damaged_checkpoint_starts_anew(container: Container, capsys: pytest.C
     assert _results(container) == before
 
 
+@pytest.mark.parametrize("bit", [0x01, 0x80])
+def test_a_damaged_directory_loses_nothing_without_a_word(tmp_path: Path, bit: int) -> None:
+    checkpoints = Checkpoints(tmp_path, "job")
+    checkpoints.save({"weights": np.arange(4, dtype=np.float32), "best_weights": np.ones(4, np.float32)})
+    path = tmp_path / CHECKPOINT_NAME
+    whole, (state, _) = path.read_bytes(), checkpoints.load()
+    assert state is not None
+    assert sorted(state) == ["best_weights", "weights"]
+    for place in range(whole.index(b"PK\x01\x02"), len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+        read, why = checkpoints.load()
+        assert read is None or read.keys() == state.keys(), place
+        assert read is not None or "not readable" in why, place
+
+
 def test_without_the_folder_there_are_no_checkpoints(container: Container, capsys: pytest.CaptureFixture[str]) -> None:
     assert _prepare(container, epochs=2, folder=False).train() == 0
     assert "Checkpoint loading and saving are disabled." in capsys.readouterr().out
