@@ -47,9 +47,13 @@ class CompiledScorer:
             features = self._decode(body, kind)
             if not isinstance(features, np.ndarray):
                 return invoke(self._model, body, content_type, accept)
-            margins = features @ self._weights
-            margins += self._bias
-            return 200, self._encode(self._model.decide(margins), answer_kind), answer_kind
+            with np.errstate(over="ignore", invalid="ignore"):  # of large features
+                margins = features @ self._weights
+                margins += self._bias
+                predictions = self._model.decide(margins)
+            if not np.isfinite(predictions.scores).all():
+                return invoke(self._model, body, content_type, accept)
+            return 200, self._encode(predictions, answer_kind), answer_kind
         except DataError:
             return invoke(self._model, body, content_type, accept)  # its sentence for the fault
 
@@ -68,7 +72,7 @@ class CompiledScorer:
     def _encode(self, predictions: Predictions, kind: str) -> bytes:
         if kind == RECORDIO:
             return self._answer.encode(predictions)
-        if kind == JSON and predictions.scores.ndim == 1 and np.isfinite(predictions.scores).all():
+        if kind == JSON and predictions.scores.ndim == 1:
             return _flat_json(predictions)
         return encode_response(predictions, kind)[0]
 
@@ -148,15 +152,16 @@ def create_compiled_app(compiled: CompiledModel) -> Any:
         if scope["type"] != "http" or scope["path"] != "/invocations" or scope["method"] != "POST":
             await general(scope, receive, send)
             return
-        body = b""
+        parts: list[bytes] = []  # adding to a body of many parts would copy it for each of them
         more = True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            body += message.get("body", b"")
+            parts.append(message.get("body", b""))
             more = message.get("more_body", False)
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        body = b"".join(parts)
         arguments = (body, headers.get(b"content-type"), headers.get(b"accept"))
         inline = len(body) <= INLINE_BYTES
         status, content, kind = scorer.invoke(*arguments) if inline else await run_sync(scorer.invoke, *arguments)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
 from airflow_ll.learner.payloads import decode_request, encode_response, media_type
@@ -12,6 +14,7 @@ from airflow_ll.learner.payloads import decode_request, encode_response, media_t
 if TYPE_CHECKING:
     from typing import Any
 
+    from numpy.typing import NDArray
     from starlette.requests import Request
 
     from airflow_ll.artifacts.model import LinearModel
@@ -70,7 +73,26 @@ def invoke(model: LinearModel, body: bytes, content_type: str | None, accept: st
         return 415, f"Customer Error: {error}".encode(), "text/plain"
     try:
         features = decode_request(body, kind, model.feature_dim)
-        content, answer_kind = encode_response(model.predict(features), answer_kind)
+        with np.errstate(over="ignore", invalid="ignore"):  # of large features; told below
+            predictions = model.predict(features)
+        _check_scores(predictions.scores)
+        content, answer_kind = encode_response(predictions, answer_kind)
     except DataError as error:
         return 400, f"Customer Error: {error}".encode(), "text/plain"
     return 200, content, answer_kind
+
+
+def _check_scores(scores: NDArray[np.float32]) -> None:
+    """Refuse scores that no answer can hold: JSON has no infinity.
+
+    Raises
+    ------
+    DataError
+        The message names the first record that has one.
+    """
+    there = np.isfinite(scores)
+    if not there.all():
+        raise DataError(
+            f"The score of record {int(np.argwhere(~there)[0, 0])} of the request is beyond float32 (at most 3.4e38). "
+            "Please scale its features as those of the training data and try again."
+        )

@@ -32,14 +32,26 @@ rows = st.lists(st.lists(finite, min_size=7, max_size=7), min_size=1, max_size=4
 
 
 @given(rows, st.sampled_from(KINDS), st.sampled_from([*KINDS, None, "*/*"]), st.sampled_from(sorted(LOSSES)))
-@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_every_answer_is_the_general_one(
     features: list[list[float]], kind: str, accept: str | None, predictor_type: str
 ) -> None:
     body = encode_request(np.array(features, np.float32), kind)
 
     assert SCORERS[predictor_type].invoke(body, kind, accept) == invoke(MODELS[predictor_type], body, kind, accept)
+
+
+@pytest.mark.parametrize("kind", sorted(LOSSES))
+@pytest.mark.parametrize("accept", KINDS)
+def test_a_score_that_no_answer_can_hold_is_the_client_s_fault(kind: str, accept: str) -> None:
+    signs = np.sign(MODELS[kind].weights[:, 0])  # so that the sum is beyond float32; then one without a sign
+    features = np.array([np.zeros(7), 3e38 * signs, 3e38 * np.resize([1, -1], 7)], np.float32)
+    status, body, _ = invoke(MODELS[kind], encode_request(features, CSV), CSV, accept)
+    assert b"NaN" not in body
+    assert b"Infinity" not in body
+    assert SCORERS[kind].invoke(encode_request(features, CSV), CSV, accept)[:2] == (status, body)
+    if kind == "regressor":
+        assert status == 400
+        assert body.startswith(b"Customer Error: The score of record 1 of the request is beyond float32")
 
 
 @given(st.binary(max_size=200), st.sampled_from(KINDS))
