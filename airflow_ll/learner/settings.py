@@ -141,12 +141,17 @@ class RowWeights:
 
 
 def _positive_weight(wanted: float | str, labels: NDArray[np.float32]) -> float:
-    """``balanced`` gives both classes the same total weight. What ``auto`` does on the service is not known: 1 here."""
+    """Return the weight of a positive row.
+
+    ``balanced`` gives both classes the same total weight; with one class only there is nothing to balance, and a weight
+    of 0 would leave nothing to learn. What ``auto`` does on the service is not known: 1 here.
+    """
     if wanted == "auto":
         return 1.0
     if wanted == "balanced":
         positives = int(np.count_nonzero(labels))
-        return (len(labels) - positives) / positives if positives else 1.0
+        negatives = len(labels) - positives
+        return negatives / positives if positives and negatives else 1.0
     return float(wanted)
 
 

@@ -66,6 +66,13 @@ def test_a_constant_column_changes_no_score_of_sparse_rows(fit: Fit, rng: np.ran
     assert thin == pytest.approx(dense, rel=1e-4)
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_alone_is_balanced_already(fit: Fit, rows: tuple[np.ndarray, np.ndarray], label: int) -> None:
+    labels = np.full(len(rows[1]), label, np.float32)
+    balanced = fit(rows[0], labels, **BINARY, positive_example_weight_mult="balanced")
+    assert balanced.model.to_bytes() == fit(rows[0], labels, **BINARY).model.to_bytes()
+
+
 def test_large_margins_of_a_hinge_have_a_finite_log_loss(
     container: Container, rows: tuple[np.ndarray, np.ndarray]
 ) -> None:
