@@ -195,15 +195,16 @@ class LinearModel:
         Raises
         ------
         DataError
-            The rows have another number of features than the model.
+            They are no rows, or have another number of features than the model.
         """
         sparse = hasattr(features, "tocsr")
         rows = features.tocsr() if sparse else np.asarray(features, dtype=np.float32)
         rows = rows[np.newaxis, :] if not sparse and rows.ndim == 1 else rows
-        if rows.ndim != 2 or rows.shape[1] != self.feature_dim:
-            width = rows.shape[-1] if rows.ndim else 0
+        if rows.ndim != 2:
+            raise DataError(f"The input must be rows of {self.feature_dim} features, but has the shape {rows.shape}.")
+        if rows.shape[1] != self.feature_dim:
             raise DataError(
-                f"The feature dimension of the input: {width} does not match the feature dimension of "
+                f"The feature dimension of the input: {rows.shape[1]} does not match the feature dimension of "
                 f"the model: {self.feature_dim}. Please fix the input and try again."
             )
         return np.asarray(rows @ self.weights, dtype=np.float32) + self.bias

@@ -108,6 +108,12 @@ def test_a_wrong_feature_dimension_is_refused_in_the_service_s_words() -> None:
         _model().predict(np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("shape", [(), (1, 2, 4)])
+def test_what_is_no_matrix_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"must be rows of 4 features, but has the shape \("):
+        _model().predict(np.zeros(shape))
+
+
 @pytest.mark.parametrize("size", range(0, 238, 7))
 def test_truncated_params_are_refused(size: int) -> None:
     data = write_params({"arg:fc0_weight": _model().weights, "arg:fc0_bias": _model().bias})
