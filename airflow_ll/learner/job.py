@@ -21,7 +21,7 @@ from airflow_ll.learner.kernels import Work, load_kernels
 from airflow_ll.learner.metrics import channel_margins, final_scores, gathered, is_loss
 from airflow_ll.learner.rows import Batches
 from airflow_ll.learner.scaling import Scaler, fit_scaler, scaler_rows
-from airflow_ll.learner.selection import EarlyStopping
+from airflow_ll.learner.selection import EarlyStopping, best_criterion
 from airflow_ll.learner.settings import RowWeights, Settings
 from airflow_ll.learner.threads import thread_count
 from airflow_ll.learner.training import ParallelModels
@@ -163,7 +163,7 @@ class TrainingJob:
         with np.errstate(all="ignore"):
             name, values, validated = self._judge(epoch, losses)
         improved = self._observe(epoch, np.stack([losses, losses if validated is None else validated, values]))
-        log.criterion(epoch, name, abs(float(np.nanmin(values))) if not np.isnan(values).all() else math.nan)
+        log.criterion(epoch, name, best_criterion(values, maximised=name.startswith("sampled_")))
         if improved:
             log.info(f"Epoch {epoch}: Loss improved. Updating best model")
             self._best_weights = self._models.weights.copy()

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EarlyStopping"]
+__all__ = ["EarlyStopping", "best_criterion"]
 
 
 @dataclass
@@ -54,3 +54,15 @@ class EarlyStopping:
     def is_over(self, epoch: int) -> bool:
         """Return whether to stop after this epoch."""
         return epoch - self.best_epoch > self.patience
+
+
+def best_criterion(values: NDArray[np.float64], *, maximised: bool) -> float:
+    """Return the best of the models' criteria, (models,), as the log shows it: NaN when there is none.
+
+    Values are as of `EarlyStopping.observe`. Of a ``maximised`` score it is the score; 0 where no threshold reaches the
+    target, since what ranks those thresholds is no score.
+    """
+    if np.isnan(values).all():
+        return math.nan
+    best = float(np.nanmin(values))
+    return max(-best, 0.0) if maximised else best

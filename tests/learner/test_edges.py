@@ -73,6 +73,16 @@ def test_one_class_alone_is_balanced_already(fit: Fit, rows: tuple[np.ndarray, n
     assert balanced.model.to_bytes() == fit(rows[0], labels, **BINARY).model.to_bytes()
 
 
+@pytest.mark.parametrize("criterion", ["precision_at_target_recall", "recall_at_target_precision"])
+def test_a_target_that_is_not_reached_scores_nothing(
+    fit: Fit, rows: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str], criterion: str
+) -> None:
+    no_positives = (rows[0], np.zeros(len(rows[0]), np.float32))
+    fit(*rows, **BINARY, binary_classifier_model_selection_criteria=criterion, validation=no_positives)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "#early_stopping_criteria_metric" in line]
+    assert [line.split("criteria=")[1] for line in lines] == [f"sampled_{criterion}, value=0.0"] * 2
+
+
 def test_large_margins_of_a_hinge_have_a_finite_log_loss(
     container: Container, rows: tuple[np.ndarray, np.ndarray]
 ) -> None:
