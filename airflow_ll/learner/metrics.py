@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from airflow_ll.artifacts.model import LinearModel, Predictions
+    from airflow_ll.artifacts.model import LinearModel
     from airflow_ll.learner.channels import Channel
     from airflow_ll.learner.settings import RowWeights, Settings
 
@@ -84,7 +84,7 @@ def final_scores(
     tally, objective, rows = _tally(settings, model, len(labels)), 0.0, 0
     for part in margins:
         truth = labels[rows : rows + len(part)]
-        tally.add(model.decide(part), truth)
+        tally.add(part, truth)
         objective += _summed_loss(settings, weights, part, truth)
         rows += len(part)
     if not rows:
@@ -111,8 +111,8 @@ def _summed_loss(settings: Settings, weights: RowWeights, margins: Array, labels
 class _Tally(Protocol):
     """What is counted of the rows, some at a time."""
 
-    def add(self, predictions: Predictions, labels: Array) -> None:
-        """Count more rows."""
+    def add(self, margins: Array, labels: Array) -> None:
+        """Count more rows, by their margins, (n, outputs)."""
 
     def scores(self, labels: Array) -> Scores:
         """Return the scores of all rows, with the labels ``labels``."""
@@ -121,18 +121,18 @@ class _Tally(Protocol):
 def _tally(settings: Settings, model: LinearModel, rows: int) -> _Tally:
     hp = settings.hyperparameters
     if settings.binary:
-        return _Binary(rows, float(hp.f_beta))
+        return _Binary(model, rows, float(hp.f_beta))
     if settings.multiclass:
-        return _Multiclass(model.weights.shape[1], int(hp.accuracy_top_k), float(hp.f_beta))
-    return _Regression()
+        return _Multiclass(model, int(hp.accuracy_top_k), float(hp.f_beta))
+    return _Regression(model)
 
 
 class _Regression:
-    def __init__(self) -> None:
-        self._squares = self._deviations = 0.0
+    def __init__(self, model: LinearModel) -> None:
+        self._model, self._squares, self._deviations = model, 0.0, 0.0
 
-    def add(self, predictions: Predictions, labels: Array) -> None:
-        residuals = predictions.scores.astype(np.float64) - labels
+    def add(self, margins: Array, labels: Array) -> None:
+        residuals = self._model.decide(margins).scores.astype(np.float64) - labels
         self._squares += float(np.square(residuals).sum())
         self._deviations += float(np.abs(residuals).sum())
 
@@ -141,11 +141,13 @@ class _Regression:
 
 
 class _Binary:
-    def __init__(self, rows: int, beta: float) -> None:
+    def __init__(self, model: LinearModel, rows: int, beta: float) -> None:
+        self._model = model
         self._scores, self._rows, self._beta = np.empty(rows, np.float32), 0, beta
         self._counts, self._squeezed_counts, self._loss = _Counts(2), _Counts(2), 0.0
 
-    def add(self, predictions: Predictions, labels: Array) -> None:
+    def add(self, margins: Array, labels: Array) -> None:
+        predictions = self._model.decide(margins)
         truth, scores = labels == 1, predictions.scores
         self._scores[self._rows : self._rows + len(scores)] = scores
         self._rows += len(scores)
@@ -173,15 +175,17 @@ class _Binary:
 
 
 class _Multiclass:
-    def __init__(self, classes: int, top_k: int, beta: float) -> None:
-        self._top_k, self._beta, self._counts = top_k, beta, _Counts(classes)
+    def __init__(self, model: LinearModel, top_k: int, beta: float) -> None:
+        self._model, self._top_k, self._beta, self._counts = model, top_k, beta, _Counts(model.weights.shape[1])
         self._within, self._gain, self._loss = 0, 0.0, 0.0
 
-    def add(self, predictions: Predictions, labels: Array) -> None:
+    def add(self, margins: Array, labels: Array) -> None:
+        predictions = self._model.decide(margins)
         truth, probabilities = labels.astype(np.int64), predictions.scores
         own = (np.arange(len(truth)), truth)
         self._counts.add(truth, predictions.labels)
-        rank = 1 + np.sum(probabilities > probabilities[own][:, np.newaxis], axis=1)
+        # Not by the probabilities: when margins are far apart, all but the first are 0 and would share a rank.
+        rank = 1 + np.sum(margins > margins[own][:, np.newaxis], axis=1)
         self._within += int(np.count_nonzero(rank <= self._top_k))
         self._gain += float((1 / np.log2(1 + rank)).sum())
         # As in the binary case the service applies the softmax to probabilities.

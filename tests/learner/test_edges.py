@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.metrics import precision_score, recall_score
+from sklearn.metrics import dcg_score, precision_score, recall_score, top_k_accuracy_score
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.learner import blocks
@@ -127,6 +127,19 @@ def test_the_scores_of_many_classes_need_no_matrix_of_them(
     assert scores["macro_precision"] == pytest.approx(
         precision_score(labels, predicted, labels=classes, average="macro", zero_division=0)
     )
+
+
+def test_classes_of_vanishing_probability_have_ranks_of_their_own(
+    fit: Fit, rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    labels = (np.arange(200) % 5).astype(np.float32)
+    values = {"predictor_type": "multiclass_classifier", "num_classes": 5, "mini_batch_size": 50, "epochs": 1}
+    trained = fit(1e4 * rows[0], labels, **values, normalize_data=False, accuracy_top_k=3)
+    margins, probabilities = trained.model.margins(1e4 * rows[0]), trained.model.predict(1e4 * rows[0]).scores
+    assert (np.sort(probabilities, axis=1)[:, -2] == 0).mean() > 0.5, "all but one are 0"
+    scores = trained.scores("train")
+    assert scores["multiclass_top_k_accuracy_3"] == pytest.approx(top_k_accuracy_score(labels, margins, k=3))
+    assert scores["dcg"] == pytest.approx(dcg_score(np.eye(5)[labels.astype(int)], margins))
 
 
 # The container.
