@@ -34,7 +34,7 @@ __all__ = [
     "build_loss",
 ]
 
-# exp of more than this overflows float32; the loss of such a row is then about this, its derivative exact.
+# exp of more than this overflows float32; log(1 + exp(x)) is x there, to float32's last digit.
 _MAX_EXPONENT = np.float32(88.0)
 
 
@@ -65,11 +65,15 @@ class LogisticLoss:
     def evaluate(self, scores: Array, targets: Array, losses: Array) -> None:
         """Replace ``scores`` by the derivative and fill ``losses``."""
         np.multiply(scores, targets, out=scores)
+        large = None
         if not scores.max() <= _MAX_EXPONENT:  # most often it is; looking is faster than clipping
+            large = scores.copy()
             np.minimum(scores, _MAX_EXPONENT, out=scores)
         np.exp(scores, out=scores)
         np.add(scores, 1, out=scores)
         np.log(scores, out=losses)
+        if large is not None:  # log(1 + exp(x)) is never less than x
+            np.maximum(losses, large, out=losses)
         # With q = 1 / (1 + exp(-s f)), the probability of the true class, the derivative is -s (1 - q).
         np.reciprocal(scores, out=scores)
         np.subtract(1, scores, out=scores)

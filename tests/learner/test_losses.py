@@ -100,7 +100,11 @@ def test_the_hinge_is_zero_beyond_the_margin_on_either_side() -> None:
 def test_extreme_scores_stay_finite() -> None:
     scores, labels = np.array([[1e4], [-1e4]], np.float32), np.array([0.0, 1.0], np.float32)
     losses, derivative = _evaluate(LogisticLoss(), scores, labels, 1)
-    assert np.isfinite(losses).all()
+    assert losses.tolist() == [[1e4], [1e4]]
     assert derivative.tolist() == [[1], [-1]]
+    scores = np.array([[87.0, 89.0, -300.0, np.nan]], np.float32)
+    assert _evaluate(LogisticLoss(), scores, np.zeros(1, np.float32), 4)[0].astype(str).tolist() == [
+        ["87.0", "89.0", "0.0", "nan"]
+    ]
     losses, derivative = _evaluate(SoftmaxLoss(3), np.array([[1e4, -1e4, 0]], np.float32), labels[:1], 1)
     assert losses.tolist() == [[0]]
