@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from airflow_ll.exceptions import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import IO
 
 __all__ = [
@@ -64,9 +64,9 @@ def read_members(data: bytes) -> dict[str, bytes]:
             missing = sorted(set(MEMBERS) - set(sizes))
             if missing:
                 raise ArtifactError(f"{MODEL_NAME} lacks {', '.join(missing)}: it is not a LinearLearner model.")
-            too_large = [name for name in MEMBERS if sizes[name] > MAX_MEMBER_BYTES]
-            if too_large:
-                raise ArtifactError(f"{too_large[0]} in {MODEL_NAME} says it holds {sizes[too_large[0]]} bytes.")
+            size = sum(sizes[name] for name in MEMBERS)
+            if size > MAX_MEMBER_BYTES:
+                raise ArtifactError(f"{MODEL_NAME} says it holds {size} bytes, more than {MAX_MEMBER_BYTES >> 30} GB.")
             return {name: archive.read(name) for name in MEMBERS}
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         raise ArtifactError(f"{MODEL_NAME} is not a readable ZIP: {error}.") from error
@@ -115,10 +115,16 @@ def _entry(name: str, size: int, mtime: int) -> tarfile.TarInfo:
 
 
 def read_archive(source: Path | IO[bytes]) -> bytes:
-    """Return the bytes of ``model_algo-1`` inside a ``model.tar.gz``; nothing is written to disk."""
+    """Return the bytes of ``model_algo-1`` inside a ``model.tar.gz``; nothing is written to disk.
+
+    Raises
+    ------
+    ArtifactError
+        The archive is unreadable, larger than the limits, or has no such file.
+    """
     try:
         with _open_tar(source) as archive:
-            for _, entry in zip(range(_MAX_TAR_MEMBERS), archive, strict=False):
+            for entry in _entries(archive):
                 if Path(entry.name).name == MODEL_NAME:
                     return _content(archive, entry).read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
@@ -139,16 +145,28 @@ def extract_model(source: Path, model_dir: Path) -> None:
     model_dir.mkdir(parents=True, exist_ok=True)
     try:
         with _open_tar(source) as archive:
-            size = 0
-            for index, entry in enumerate(archive):
-                size += entry.size
-                if index >= _MAX_TAR_MEMBERS:
-                    raise ArtifactError(f"The model archive has more than {_MAX_TAR_MEMBERS} members.")
-                if size > _MAX_TAR_BYTES:  # before it is unpacked
-                    raise ArtifactError(f"The model archive unpacks to more than {_MAX_TAR_BYTES >> 30} GB.")
+            for entry in _entries(archive):
                 _extract_entry(archive, entry, model_dir)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ArtifactError(f"The model archive cannot be unpacked: {error}.") from error
+
+
+def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield an archive's entries up to the limits; what is beyond is refused before it is unpacked, or skipped.
+
+    Raises
+    ------
+    ArtifactError
+        There is more.
+    """
+    size = 0
+    for index, entry in enumerate(archive):
+        size += entry.size
+        if index >= _MAX_TAR_MEMBERS:
+            raise ArtifactError(f"The model archive has more than {_MAX_TAR_MEMBERS} members.")
+        if size > _MAX_TAR_BYTES:
+            raise ArtifactError(f"The model archive unpacks to more than {_MAX_TAR_BYTES >> 30} GB.")
+        yield entry
 
 
 def _extract_entry(archive: tarfile.TarFile, entry: tarfile.TarInfo, model_dir: Path) -> None:

@@ -72,6 +72,18 @@ def test_oversized_members_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
         read_archive(tmp_path / "model.tar.gz")
 
 
+def test_a_bomb_is_refused_before_it_is_unpacked_or_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(archive, "_MAX_TAR_BYTES", 1 << 20)
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(write_archive({"padding": bytes((1 << 20) + 1), "model_algo-1": b""}, mtime=0))
+    for read in (read_archive, LinearModel.load, lambda path: extract_model(path, tmp_path / "target")):
+        with pytest.raises(ArtifactError, match="unpacks to more than"):
+            read(path)
+    monkeypatch.setattr(archive, "MAX_MEMBER_BYTES", 39)
+    with pytest.raises(ArtifactError, match="says it holds 40 bytes"):
+        read_members(archive.write_members(dict.fromkeys(archive.MEMBERS, bytes(10))))
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"PK", b"no archive", gzip.compress(b"no tar"), _tar()],
