@@ -10,6 +10,7 @@ import numpy as np
 from airflow_ll.extras import require
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Iterable, Iterator
     from typing import Any
 
@@ -61,6 +62,12 @@ class Block:
         """The bytes that the features take."""
         rows = self.features
         return int(rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes if is_sparse(rows) else rows.nbytes)
+
+    def feed(self, digest: hashlib._Hash) -> None:
+        """Give all of its numbers to one of hashlib's digests."""
+        rows = self.features
+        for part in (*((rows.data, rows.indices, rows.indptr) if is_sparse(rows) else (rows,)), self.labels):
+            digest.update(np.ascontiguousarray(part).data)
 
 
 def regroup(blocks: Iterable[Block], rows: int) -> Iterator[Block]:

@@ -12,6 +12,7 @@ from airflow_ll.learner.blocks import is_sparse
 from airflow_ll.learner.files import ChannelFiles, ChannelPipe
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -77,6 +78,8 @@ class Channel:
         mini-batches.
     memory : Memory
         What the rows are taken out of when they are kept.
+    digest : optional
+        One of hashlib's, which takes all rows when they are first read.
 
     Attributes
     ----------
@@ -92,7 +95,7 @@ class Channel:
         The dtypes of the tensors that the rows came in, where they are known.
     """
 
-    def __init__(self, name: str, source: Iterable[Block], memory: Memory) -> None:
+    def __init__(self, name: str, source: Iterable[Block], memory: Memory, digest: hashlib._Hash | None = None) -> None:
         self.name, self._source, self.feature_dim, self.nbytes, self.sparse = name, source, 0, 0, False
         self.kinds: set[str] = source.kinds if isinstance(source, ChannelFiles) else set()
         kept: list[Block] | None = []
@@ -101,6 +104,8 @@ class Channel:
             self.feature_dim = int(block.features.shape[1])
             self.sparse = self.sparse or is_sparse(block.features)
             labels.append(block.labels)
+            if digest is not None:
+                block.feed(digest)
             if kept is not None and memory.reserve(block.nbytes):
                 kept.append(block)
             elif kept is not None:
@@ -126,12 +131,13 @@ def read_channel(
     hp: LinearLearnerHyperparameters,
     feature_dim: int | None = None,
     memory: Memory | None = None,
+    digest: hashlib._Hash | None = None,
     *,
     pipe: bool = False,
 ) -> Channel:
     """Read and check a channel, from a ``pipe`` or from files.
 
-    Parameters and errors are those of `ChannelFiles`; ``memory`` is as of `Channel`.
+    Parameters and errors are those of `ChannelFiles`; ``memory`` and ``digest`` are as of `Channel`.
     """
     source = (ChannelPipe if pipe else ChannelFiles)(directory, name, content_type, hp, feature_dim)
-    return Channel(name, source, Memory() if memory is None else memory)
+    return Channel(name, source, Memory() if memory is None else memory, digest)

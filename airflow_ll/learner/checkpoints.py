@@ -83,7 +83,7 @@ class Checkpoints:
 def describe_job(
     hyperparameters: Mapping[str, str],
     channels: Mapping[str, Sequence[Path]],
-    labels: Mapping[str, NDArray[np.float32]] | None = None,
+    rows: Mapping[str, bytes] | None = None,
 ) -> str:
     """Return a digest of what decides a job's numbers: hyperparameters and the bytes of the data, not their names.
 
@@ -93,8 +93,8 @@ def describe_job(
         As given, also the service's private ones.
     channels : Mapping[str, Sequence[Path]]
         The files of every channel in the order in which they are read.
-    labels : Mapping[str, ndarray of float32], optional
-        All labels of the channels that came through pipes, of which there are no files.
+    rows : Mapping[str, bytes], optional
+        A digest of all rows of the channels that came through pipes, of which there are no files.
     """
     given = {name: value for name, value in hyperparameters.items() if name != _MAY_GROW}
     digest = hashlib.sha256()
@@ -104,7 +104,6 @@ def describe_job(
         with path.open("rb") as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
-    for name, values in sorted((labels or {}).items()):
-        digest.update(f"{name} {len(values)}".encode())
-        digest.update(values.tobytes())
+    for name, of_rows in sorted((rows or {}).items()):
+        digest.update(name.encode() + of_rows)
     return digest.hexdigest()

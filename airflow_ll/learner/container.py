@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import threading
 import traceback
@@ -93,10 +94,12 @@ def _run(root: Path, configuration: Configuration, seed: int) -> None:
     log.flush()
     with _Termination() as termination, taking_turns():
         memory = Memory()
-        channels = dict(_read_channels(root, configuration, memory, log))
+        # Files are compared by their bytes, which are there to be read again; of pipes the rows are.
+        digests = {name: hashlib.sha256() for name in configuration.pipes} if checkpointing else {}
+        channels = dict(_read_channels(root, configuration, memory, digests, log))
         settings = resolve(hyperparameters, tuned=configuration.tuned)
         with (root / "output" / "data" / "metrics.jsonl").open("w") as metrics_file:
-            checkpoints = _checkpoints(root, configuration, channels) if checkpointing else None
+            checkpoints = _checkpoints(root, configuration, digests) if checkpointing else None
             job = TrainingJob(settings, channels, log, metrics_file, seed, termination.requested, checkpoints, memory)
             termination.hold()
             model = job.run()
@@ -104,7 +107,7 @@ def _run(root: Path, configuration: Configuration, seed: int) -> None:
 
 
 def _read_channels(
-    root: Path, configuration: Configuration, memory: Memory, log: JobLog
+    root: Path, configuration: Configuration, memory: Memory, digests: Mapping[str, hashlib._Hash], log: JobLog
 ) -> Iterator[tuple[str, Channel]]:
     hyperparameters, width = configuration.hyperparameters(), None
     for name in (name for name in CHANNELS if name in configuration.content_types):
@@ -112,17 +115,17 @@ def _read_channels(
         pipe, kind = name in configuration.pipes, configuration.content_types[name]
         if pipe:
             log.info(f"The channel '{name}' is in pipe input mode under {folder}.")
-        channel = read_channel(folder, name, kind, hyperparameters, width, memory, pipe=pipe)
+        channel = read_channel(folder, name, kind, hyperparameters, width, memory, digests.get(name), pipe=pipe)
         if others := sorted(channel.kinds - {"float32"}):
             log.warning(_OTHER_TENSORS.format(name=name, kinds=" and ".join(others)))
         width = channel.feature_dim
         yield name, channel
 
 
-def _checkpoints(root: Path, configuration: Configuration, channels: Mapping[str, Channel]) -> Checkpoints:
-    files = {name: channel_files(root / "input" / "data" / name) for name in channels}
-    labels = {name: channels[name].labels for name in configuration.pipes}
-    return Checkpoints(root / "checkpoints", describe_job(configuration.given, files, labels))
+def _checkpoints(root: Path, configuration: Configuration, digests: Mapping[str, hashlib._Hash]) -> Checkpoints:
+    files = {name: channel_files(root / "input" / "data" / name) for name in configuration.content_types}
+    rows = {name: digest.digest() for name, digest in digests.items()}
+    return Checkpoints(root / "checkpoints", describe_job(configuration.given, files, rows))
 
 
 class _StoppedBeforeTraining(BaseException):

@@ -164,9 +164,9 @@ def test_a_checkpoint_of_other_rows_from_a_pipe_is_not_used(
     (container.root / "checkpoints").mkdir(parents=True)
     _in_pipe_mode(container, {"train": ""})
     features = np.arange(300, dtype=np.float32).reshape(100, 3)
-    said = []
-    for labels in (features[:, 0] > 100, features[:, 0] > 100, features[:, 0] > 200):
-        feeder = feed("train", [encode_records(features, labels.astype(np.float32))])
+    changed, said = features + (np.arange(3) == 1), []
+    for rows, bound in ((features, 100), (features, 100), (features, 200), (changed, 200)):
+        feeder = feed("train", [encode_records(rows.astype(np.float32), (features[:, 0] > bound).astype(np.float32))])
         assert container.train() == 0, container.failure
         said.append(capsys.readouterr().out)
         feeder.close()
@@ -174,4 +174,5 @@ def test_a_checkpoint_of_other_rows_from_a_pipe_is_not_used(
             feeder.path(number).unlink()
     assert "There is no checkpoint yet" in said[0]
     assert "training goes on from it" in said[1]
-    assert "of other data" in said[2]
+    assert "of other data" in said[2], "the labels are others"
+    assert "of other data" in said[3], "the features are others"
