@@ -36,14 +36,18 @@ _PIPE_POLL = 0.01
 
 
 def channel_files(directory: Path) -> list[Path]:
-    """Return a channel's files in the order in which they are read; hidden ones, as the manifest, are left out.
+    """Return a channel's files in the order in which they are read, that of their keys on S3, which a pipe has, too.
+
+    Hidden ones, as the manifest, are left out: those that begin with ``.`` or ``_``, and what is in such folders.
 
     Raises
     ------
     DataError
         One is a link to nothing.
     """
-    found = [path for path in sorted(directory.rglob("*")) if not _is_hidden(path, directory)]
+    # Not by the paths themselves, whose folders are compared one by one: on S3 "a-b/x" comes before "a/b".
+    paths = sorted(directory.rglob("*"), key=lambda path: path.relative_to(directory).as_posix())
+    found = [path for path in paths if not _is_hidden(path, directory)]
     for path in found:
         if path.is_symlink() and not path.exists():
             raise DataError(

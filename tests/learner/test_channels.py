@@ -15,7 +15,7 @@ from airflow_ll.exceptions import DataError
 from airflow_ll.hyperparameters import LinearLearnerHyperparameters
 from airflow_ll.learner.blocks import Block, is_sparse, regroup
 from airflow_ll.learner.channels import CACHE_VARIABLE, Channel, Memory
-from airflow_ll.learner.files import ChannelFiles
+from airflow_ll.learner.files import ChannelFiles, channel_files
 from airflow_ll.learner.job import TrainingJob
 from airflow_ll.learner.job_log import JobLog
 from airflow_ll.learner.settings import resolve
@@ -209,6 +209,15 @@ def test_a_csv_with_no_label_or_several_is_refused(container: Container, size: s
     container.configure({"train": f"text/csv; label_size={size}"}, predictor_type="regressor", mini_batch_size=2)
     assert container.train() == 2
     assert "The label_size of channel 'train' must be 1" in container.failure
+
+
+def test_files_are_in_the_order_of_their_keys_on_s3(tmp_path: Path) -> None:
+    keys = ["a-b/x.csv", "a/.hidden/y.csv", "a/_SUCCESS", "a/b.csv", "a0.csv"]
+    for key in reversed(keys):
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_text("1,2")
+    found = [path.relative_to(tmp_path).as_posix() for path in channel_files(tmp_path)]
+    assert found == ["a-b/x.csv", "a/b.csv", "a0.csv"]
 
 
 def test_a_link_to_nothing_is_named(container: Container) -> None:
