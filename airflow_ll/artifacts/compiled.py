@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import json
+import tokenize
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ __all__ = ["COMPILED_META", "CompiledModel"]
 COMPILED_META = "compiled.meta"
 _GRAPH, _PARAMS, _ADDITIONAL = "compiled_model.json", "compiled.params", "additional-params.json"
 _VERSION = 1
+
+# The last three are what JSON without an end and numpy's reading of a damaged header raise besides.
+_UNREADABLE = (
+    OSError, EOFError, ValueError, KeyError, TypeError, IndexError, RecursionError, SyntaxError, tokenize.TokenError
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +90,10 @@ class CompiledModel:
             # A plain view: numpy's own kernels are slower on the subclass that maps the file.
             plain = np.asarray(packed).view(np.ndarray)
             return cls(LinearModel.of_parameters(plain[:-1], plain[-1], parameters), shape, target)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise ArtifactError(f"The compiled model is not readable: {error!r}.") from error
+        except ArtifactError:
+            raise
+        except _UNREADABLE as error:
+            raise ArtifactError(f"The compiled model is not readable: {type(error).__name__}: {error}.") from error
 
     def _graph(self) -> dict[str, object]:
         """Return the graph in the notation of TVM's graph runtime."""

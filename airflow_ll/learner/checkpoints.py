@@ -68,6 +68,9 @@ class Checkpoints:
         """Return the state to go on from, or None, and a sentence for the log that says why."""
         try:
             with self._path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                # All checksums first: numpy follows a damaged header, and reads less than there is.
+                if damaged := archive.zip.testzip():
+                    raise zipfile.BadZipFile(f"{damaged} is damaged")
                 if str(archive[_IDENTITY]) != self._job:
                     return None, "The checkpoint is of another job or of other data: training from the beginning."
                 # By their names: a damaged directory at the end of the file may leave some out.

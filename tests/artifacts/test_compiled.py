@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,24 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path, name: str, damage: by
 
     with pytest.raises(ArtifactError):
         CompiledModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["compiled.meta", "additional-params.json"])
+def test_json_without_an_end_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    unpacked(a_model("binary_classifier"), tmp_path)
+    (tmp_path / name).write_bytes(b"[" * 100_000)
+    with pytest.raises(ArtifactError, match="not readable: RecursionError"):
+        CompiledModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"(", b"{", b"'", b"\n", b"\xff"])
+def test_a_damaged_header_is_one_clear_error(tmp_path: Path, damage: bytes) -> None:
+    unpacked(a_model("binary_classifier"), tmp_path)
+    whole = (tmp_path / "compiled.params").read_bytes()
+    for place in range(10, 60):
+        (tmp_path / "compiled.params").write_bytes(whole[:place] + damage + whole[place + 1 :])
+        with contextlib.suppress(ArtifactError):
+            CompiledModel.load(tmp_path)
 
 
 def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:

@@ -157,6 +157,20 @@ def test_a_damaged_directory_loses_nothing_without_a_word(tmp_path: Path, bit: i
         assert read is not None or "not readable" in why, place
 
 
+@pytest.mark.parametrize("damage", [b"(", b"3", b"\n", b"\xff"])
+def test_a_damaged_header_is_not_followed(tmp_path: Path, damage: bytes) -> None:
+    checkpoints = Checkpoints(tmp_path, "job")
+    checkpoints.save({"weights": np.zeros((3000, 40), np.float32)})
+    path = tmp_path / CHECKPOINT_NAME
+    whole = path.read_bytes()
+    header = whole.index(b"\x93NUMPY", whole.index(b"weights.npy"))
+    for place in range(header, header + 128, 3):
+        path.write_bytes(whole[:place] + damage + whole[place + 1 :])
+        read, why = checkpoints.load()
+        assert path.read_bytes() == whole or read is None, place
+        assert read is not None or "not readable (weights.npy is damaged)" in why
+
+
 def test_without_the_folder_there_are_no_checkpoints(container: Container, capsys: pytest.CaptureFixture[str]) -> None:
     assert _prepare(container, epochs=2, folder=False).train() == 0
     assert "Checkpoint loading and saving are disabled." in capsys.readouterr().out
