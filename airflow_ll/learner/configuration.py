@@ -106,7 +106,7 @@ def read_configuration(root: Path) -> Configuration:
     given = _read(folder / "hyperparameters.json")
     resources = _read(folder / "resourceconfig.json", {"current_host": "algo-1", "hosts": ["algo-1"]})
     channels = _read(folder / "inputdataconfig.json", _found_channels(root))
-    hosts = resources.get("hosts", [])
+    hosts = resources.get("hosts") or []
     if len(hosts) > 1:
         raise DataError(
             f"This learner trains on one machine, but the job has {len(hosts)} hosts. Please set instance_count to 1."
@@ -114,6 +114,8 @@ def read_configuration(root: Path) -> Configuration:
     for name, channel in channels.items():
         if not isinstance(channel, dict):
             raise ValueError(f"inputdataconfig.json has {channel!r} for the channel '{name}', and not a JSON object")
+        if not isinstance(channel.get("ContentType") or "", str):
+            raise ValueError(f"inputdataconfig.json has {channel['ContentType']!r} as ContentType of '{name}'")
         if name not in CHANNELS:
             raise DataError(f"Unknown data channel '{name}'. LinearLearner reads {', '.join(CHANNELS)}.")
     if "train" not in channels:

@@ -227,6 +227,22 @@ def test_a_channel_without_a_configuration_is_the_platform_s(container: Containe
     assert "inputdataconfig.json has 'x' for the channel 'train'" in container.failure
 
 
+def test_a_content_type_that_is_no_text_is_the_platform_s(container: Container) -> None:
+    container.configure({"train": ""}, **BINARY)
+    (container.root / "input" / "config" / "inputdataconfig.json").write_text('{"train": {"ContentType": 5}}')
+    assert container.train() == 3
+    assert "inputdataconfig.json has 5 as ContentType of 'train'" in container.failure
+
+
+def test_a_list_of_hosts_may_be_missing(container: Container, rows: tuple[np.ndarray, np.ndarray]) -> None:
+    container.put_records("train", *rows)
+    container.configure({"train": ""}, **BINARY)
+    (container.root / "input" / "config" / "resourceconfig.json").write_text(
+        '{"current_host": "algo-1", "hosts": null}'
+    )
+    assert container.train() == 0, container.failure
+
+
 def test_a_root_that_is_no_tree_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from airflow_ll.cli import main
 
