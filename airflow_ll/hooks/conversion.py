@@ -41,7 +41,7 @@ __all__ = ["Conversion", "RowOptions", "convert", "run_pipeline", "schema_from",
 
 _SHUFFLED = "train"  # the channel in which the order of the rows matters
 _NAMED = ("csv", "parquet", "arrow")
-_ENCODING = 1  # raised when the same rows become other bytes
+_ENCODING = 2  # raised when the same rows become other bytes
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def read_batches(
     format
         What files and streams have; None: as their names say.
     columns
-        Names or numbers of the feature columns, in this order; None: all that are neither label nor key.
+        Names or numbers of the feature columns, in this order; None: all that are neither label nor key. Numbers, and
+        the order of all, are those of the first table that has names: later ones are read by name.
     label_column
         The column with the labels; None: the schema's, if the source has it.
     key_columns
@@ -90,7 +91,8 @@ def read_batches(
     Raises
     ------
     DataError
-        No such file or column, a column that is not of numbers, or a file that is not what its format says.
+        No such file or column, a column that is not of numbers, tables with different columns, or a file that is not
+        what its format says.
     """
     if schema is not None and columns is not None:
         raise DataError("A schema has its own columns: give columns or schema, not both.")
@@ -101,10 +103,14 @@ def read_batches(
     reading = _reading(format, columns, label_column, key_columns, schema, batch_rows)
     chooser = _Chooser(columns, label_column, key_columns, schema, sparse)
     apart = None if labels is None else _labels_apart(labels)
-    first = 0
+    first, by_name = 0, None
     for table in _tables(source, reading):
         given = table if apart is None else replace(table, labels=_part(apart, first, len(table)))
-        yield chooser.batch(given, first)
+        if table.columns is None:
+            yield chooser.batch(given, first)
+        else:
+            by_name = by_name or chooser.settled(table)
+            yield by_name.batch(given, first)
         first += len(table)
     if apart is not None and len(apart) != first:
         raise DataError(f"Labels must be one a row, but there are {len(apart)} for {first} rows.")
@@ -147,9 +153,20 @@ class _Chooser:
     key_columns: Sequence[ColumnReference]
     schema: FeatureSchema | None
     sparse: bool
+    names: frozenset[str] | None = None  # those that every table must have, and no others
+
+    def settled(self, table: Table) -> _Chooser:
+        """Return the choice, by name, of what this one takes of ``table``: others may have another order."""
+        keys, label = [table.name(reference) for reference in self.key_columns], self._label(table)
+        if self.schema is not None:
+            return replace(self, label_column=label, key_columns=keys)
+        names = frozenset(table.names) if self.columns is None else None
+        return replace(self, columns=self._names(table, label, keys), label_column=label, key_columns=keys, names=names)
 
     def batch(self, table: Table, first: int) -> Batch:
         """Return the batch of ``table``, whose first row is ``first`` of the source."""
+        if self.names is not None and self.names != set(table.names):
+            raise _other_columns(self.names, table, first)
         keys = [table.name(reference) for reference in self.key_columns]
         label = self._label(table)
         if label is not None and table.labels is not None:
@@ -171,12 +188,28 @@ class _Chooser:
         if self.schema is not None:
             _refuse_leak(label, self.schema.names, "the schema has it: fit it without")
             return self.schema.encode(table, sparse=self.sparse)
+        return table.numbers(self._names(table, label, keys))
+
+    def _names(self, table: Table, label: str | None, keys: list[str]) -> list[str] | None:
+        """Return the names of the feature columns, None for all columns of a matrix."""
         if self.columns is not None:
             names = [table.name(reference) for reference in self.columns]
             _refuse_leak(label, names, "columns has it: leave it out")
-            return table.numbers(names)
+            return names
         apart = {label, *keys}
-        return table.numbers(None if apart == {None} else [name for name in table.names if name not in apart])
+        if table.columns is None and apart == {None}:
+            return None
+        return [name for name in table.names if name not in apart]
+
+
+def _other_columns(names: frozenset[str], table: Table, first: int) -> DataError:
+    there = set(table.names)
+    differences = (("lack", sorted(names - there)), ("add", sorted(there - names)))
+    found = " and ".join(f"{verb} {', '.join(map(repr, some[:20]))}" for verb, some in differences if some)
+    return DataError(
+        f"All files and tables of a source must have the columns of the first, but those from row {first} on {found}: "
+        "correct them, or name the columns to read."
+    )
 
 
 def _refuse_leak(label: str | None, names: Sequence[str], found: str) -> None:
