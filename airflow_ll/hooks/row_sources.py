@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from airflow_ll.hooks.linear_learner import split_s3_uri
 from airflow_ll.hooks.s3_files import open_object
 from airflow_ll.records.damage import described, told_as_data_errors
 from airflow_ll.records.matrices import as_array, refuse_lazy
+from airflow_ll.records.sources import SUFFIXES, is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,17 +26,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
     from airflow_ll.records.sources import Format
 
-__all__ = ["FORMATS", "Source", "count_rows", "data_source", "sql_source"]
-
-#: The formats of files, by the end of their names.
-FORMATS: Final[Mapping[str, Format]] = {
-    ".npy": "npy",
-    ".npz": "npz",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
+__all__ = ["Source", "count_rows", "data_source", "sql_source"]
 
 
 @dataclass(frozen=True)
@@ -69,20 +60,40 @@ def data_source(hook: LinearLearnerHook, data: Any, file_format: Format | None =
     """Return the source that ``data`` names or is.
 
     :param data: a path or S3 URI of a file, or of a folder or prefix of files; or arrays, frames, an iterator of them.
-    :param file_format: the format, when the name does not tell it: one of the values of ``FORMATS``.
-    :raises DataError: there is no such file, or the format is none of ours.
+    :param file_format: the format, when the name does not tell it: "npy", "npz", "csv", "parquet" or "arrow".
+    :raises DataError: there is no such file, its format is none of ours, or a folder has files of several formats.
     """
     if not isinstance(data, (str, Path)):
         return _in_memory(data)
     name = str(data)
     files = _objects(hook, name) if name.startswith("s3://") else _files(name)
-    known = file_format or next((form for file in files if (form := _format(file.name))), None)
-    if known is None or known not in FORMATS.values():
-        raise DataError(f"A file of features must be one of {', '.join(FORMATS)}, got {name!r}.")
-    if len(files) > 1 and file_format is None:  # beside the data may lie _SUCCESS and the like
-        files = [file for file in files if _format(file.name) == known]
+    known, files = _of_one_format(hook, name, files, file_format)
     identity = [[file.name, *file.version] for file in files]
     return Source(identity, True, lambda: _opened(files), known)
+
+
+def _of_one_format(
+    hook: LinearLearnerHook, name: str, files: list[_File], given: Format | None
+) -> tuple[Format, list[_File]]:
+    """Return the format, and the files of it: all when no name tells a format, else those whose names tell it.
+
+    :raises DataError: the format is none of ours, or the names tell several.
+    """
+    formats = sorted({form for file in files if (form := _format(file.name))})
+    if given is None and len(formats) > 1:
+        raise DataError(
+            f"The files of {name!r} have several formats, {' and '.join(formats)}: give the file_format of those that "
+            "are meant, or move the others away."
+        )
+    known = given or next(iter(formats), None)
+    if known is None or known not in SUFFIXES.values():
+        raise DataError(f"A file of features must be one of {', '.join(SUFFIXES)}, got {name!r}.")
+    if len(files) == 1 or known not in formats:
+        return known, files  # the names do not tell it
+    others = [file.name for file in files if _format(file.name) != known]
+    if others:
+        hook.log.warning("Not read, since they are no %s files: %s", known, ", ".join(others[:20]))
+    return known, [file for file in files if _format(file.name) == known]
 
 
 def sql_source(sql: str, conn_id: str | None, parameters: Any = None, *, chunk_rows: int = 50_000) -> Source:
@@ -143,7 +154,7 @@ def _in_memory(data: Any) -> Source:
 
 
 def _format(name: str) -> Format | None:
-    return FORMATS.get(PurePosixPath(name).suffix.lower())
+    return SUFFIXES.get(PurePosixPath(name).suffix.lower())
 
 
 def _opened(files: Sequence[_File]) -> Iterator[Any]:
@@ -158,7 +169,7 @@ def _files(name: str) -> list[_File]:
     if not path.exists():
         raise DataError(f"There is no file {name!r}: correct the path, or wait for the task that writes it.")
     found = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
-    wanted = [one for one in found if not one.name.startswith((".", "_"))] if path.is_dir() else found
+    wanted = [one for one in found if one == path or not is_hidden(one.relative_to(path))]
     if not wanted:
         raise DataError(f"The folder {name!r} has no files: correct the path, or wait for the task that writes them.")
 
@@ -177,14 +188,14 @@ def _objects(hook: LinearLearnerHook, uri: str) -> list[_File]:
         found = {key: found[key]}
     else:
         folder = key if not key or key.endswith("/") else f"{key}/"
-        found = {name: one for name, one in found.items() if name.startswith(folder) and _is_data(name, one)}
+        found = {name: one for name, one in found.items() if name.startswith(folder) and _is_data(name, folder, one)}
     if not found:
         raise DataError(f"There is no object {uri!r}, and none below it: correct the S3 URI, or wait for its task.")
     return [_object(hook, bucket, found[name]) for name in sorted(found)]
 
 
-def _is_data(name: str, one: Mapping[str, Any]) -> bool:
-    return bool(one["Size"]) and not PurePosixPath(name).name.startswith((".", "_"))
+def _is_data(name: str, folder: str, one: Mapping[str, Any]) -> bool:
+    return bool(one["Size"]) and not is_hidden(PurePosixPath(name.removeprefix(folder)))
 
 
 def _object(hook: LinearLearnerHook, bucket: str, one: Mapping[str, Any]) -> _File:

@@ -6,10 +6,10 @@ Whatever the size of the source, no more than a batch or two of it is in memory.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 Format = Literal["npy", "npz", "csv", "parquet", "arrow"]
 ColumnReference = str | int
 
-_SUFFIXES = {
+#: The formats of files, by the end of their names.
+SUFFIXES: Final[Mapping[str, Format]] = {
     ".npy": "npy", ".npz": "npz", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow",
     ".feather": "arrow", ".ipc": "arrow",
 }  # fmt: skip
@@ -297,25 +298,33 @@ def _is_data(source: Any) -> bool:
 
 
 def _files(path: Path, kind: str | None) -> list[Path]:
-    """Return the file, or the files of a folder by name; hidden ones and markers such as ``_SUCCESS`` are no data."""
+    """Return the file, or the files of a folder by name."""
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise DataError(f"There is no file {str(path)!r}: correct the path, or wait for the task that writes it.")
-    inside = [one for one in path.rglob("*") if one.is_file() and one.name[0] not in "._"]
-    found = sorted(one for one in inside if kind is None or _SUFFIXES.get(one.suffix.lower()) == kind)
+    inside = [one for one in path.rglob("*") if one.is_file() and not is_hidden(one.relative_to(path))]
+    found = sorted(one for one in inside if kind is None or SUFFIXES.get(one.suffix.lower()) == kind)
     if not found:
         raise DataError(f"The folder {str(path)!r} has no file{'' if kind is None else f' of the format {kind}'}.")
     return found
+
+
+def is_hidden(inside: PurePath) -> bool:
+    """Tell whether a path below a folder is no data: a marker, or anything in what tools keep or write beside data.
+
+    Such as ``_SUCCESS``, ``_temporary/`` and ``.ipynb_checkpoints/``, which have copies of the same rows.
+    """
+    return any(part[0] in "._" for part in inside.parts)
 
 
 def _format(name: str, given: str | None) -> str:
     if given is not None:
         return given
     suffix = PurePosixPath(name).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise DataError(f"The format of {name!r} is not known: name it {', '.join(_SUFFIXES)}, or give the format.")
-    return _SUFFIXES[suffix]
+    if suffix not in SUFFIXES:
+        raise DataError(f"The format of {name!r} is not known: name it {', '.join(SUFFIXES)}, or give the format.")
+    return SUFFIXES[suffix]
 
 
 def _labels_apart(labels: Any) -> Any:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.hooks.linear_learner import split_s3_uri
+from airflow_ll.hooks.row_sources import data_source
 from airflow_ll.hooks.sources import load, load_labels
 
 if TYPE_CHECKING:
@@ -74,3 +76,24 @@ def test_a_csv_without_rows_is_named(hook: LinearLearnerHook, tmp_path: Path, co
     path.write_text(content)
     with pytest.raises(DataError, match=f"The csv file {path} has no rows"):
         load_labels(hook, str(path))
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_a_folder_has_files_of_one_format_and_what_tools_keep_beside_them_is_no_data(
+    hook: LinearLearnerHook, tmp_path: Path, location: str, where: str
+) -> None:
+    names = ("a.csv", "_temporary/0/a.csv", ".ipynb_checkpoints/a.csv", "deep/b.CSV", "notes.txt", "c.pq")
+    folder = str(tmp_path)
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a,late\n1,0\n")
+    if where == "s3":
+        folder = f"{location}/in"
+        bucket, key = split_s3_uri(folder)
+        for name in names:
+            hook.client("s3").upload_file(str(tmp_path / name), bucket, f"{key}/{name}")
+    with pytest.raises(DataError, match="several formats, csv and parquet: give the file_format of those"):
+        data_source(hook, folder)
+    for form, found in (("csv", ["a.csv", "deep/b.CSV"]), ("parquet", ["c.pq"])):
+        source = data_source(hook, folder, form)  # type: ignore[arg-type]
+        assert [name.removeprefix(f"{folder}/") for name, *_ in source.identity] == found

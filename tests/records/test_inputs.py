@@ -225,3 +225,21 @@ def test_a_csv_may_be_one_line(end: str) -> None:
 def test_what_is_no_csv_is_told(content: bytes) -> None:
     with pytest.raises(DataError, match="The csv source is damaged"):
         list(read_batches(io.BytesIO(content), format="csv"))
+
+
+@pytest.mark.parametrize("label", ["y", 0, -3])
+@pytest.mark.parametrize("columns", [None, [1, 2]])
+def test_files_may_have_their_columns_in_another_order(tmp_path: Path, label: Any, columns: Any) -> None:
+    (tmp_path / "1.csv").write_text("y,a,b\n1,2,3\n")
+    (tmp_path / "2.csv").write_text("b,y,a\n6,4,5\n")
+    first, second = read_batches(tmp_path, label_column=label, columns=columns)
+    assert (first.features.tolist(), np.asarray(first.labels).tolist()) == ([[2, 3]], [1])
+    assert (second.features.tolist(), np.asarray(second.labels).tolist()) == ([[5, 6]], [4])
+
+
+def test_tables_with_other_columns_are_refused() -> None:
+    tables = iter([pa.table({"a": [1], "b": [2]}), pa.table({"c": [1], "b": [2]})])
+    with pytest.raises(DataError, match="columns of the first, but those from row 1 on lack 'a' and add 'c': correct"):
+        list(read_batches(tables))
+    named = iter([pa.table({"a": [1], "b": [2]}), pa.table({"c": [1], "b": [4]})])
+    assert [batch.features.tolist() for batch in read_batches(named, columns=["b"])] == [[[2]], [[4]]]

@@ -167,24 +167,6 @@ def test_a_folder_and_an_iterator_of_streams_are_one_source(tmp_path: Path) -> N
     assert np.array_equal(parts[0], FEATURES)
 
 
-@pytest.mark.parametrize("label", ["y", 0, -3])
-@pytest.mark.parametrize("columns", [None, [1, 2]])
-def test_files_may_have_their_columns_in_another_order(tmp_path: Path, label: Any, columns: Any) -> None:
-    (tmp_path / "1.csv").write_text("y,a,b\n1,2,3\n")
-    (tmp_path / "2.csv").write_text("b,y,a\n6,4,5\n")
-    features, labels, _ = gathered(read_batches(tmp_path, label_column=label, columns=columns))
-    assert features.tolist() == [[2, 3], [5, 6]]
-    assert labels.tolist() == [1, 4]
-
-
-def test_tables_with_other_columns_are_refused() -> None:
-    tables = iter([pa.table({"a": [1], "b": [2]}), pa.table({"c": [1], "b": [2]})])
-    with pytest.raises(DataError, match="columns of the first, but those from row 1 on lack 'a' and add 'c': correct"):
-        list(read_batches(tables))
-    named = iter([pa.table({"a": [1], "b": [2]}), pa.table({"c": [1], "b": [4]})])
-    assert gathered(read_batches(named, columns=["b"]))[0].tolist() == [[2], [4]]
-
-
 def _closing(streams: Any) -> Any:
     for stream in streams:
         with stream:
