@@ -83,9 +83,12 @@ async def get_bucket_location(call: Call) -> Response:
 
 
 async def delete_objects(call: Call) -> Response:
-    """DeleteObjects."""
+    """DeleteObjects, without conditions and versions: to pass over those would delete what is not meant."""
     tree = parse(await call.document(), "Delete")
-    keys = [node.findtext("Key") for node in tree.findall("Object")]
+    nodes = tree.findall("Object")
+    if other := next((inner.tag for node in nodes for inner in node if inner.tag != "Key"), None):
+        raise S3Error("NotImplemented", Parameter=other)
+    keys = [node.findtext("Key") for node in nodes]
     if not 0 < len(keys) <= 1000 or not all(keys):
         raise S3Error("MalformedXML")
     deleted = [key for key in keys if key]

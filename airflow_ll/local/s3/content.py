@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -12,7 +13,7 @@ from airflow_ll.local.s3.blobs import cut
 from airflow_ll.local.s3.bodies import finished
 from airflow_ll.local.s3.checksums import Checksum, hasher
 from airflow_ll.local.s3.errors import S3Error
-from airflow_ll.local.s3.headers import check_read, parse_range
+from airflow_ll.local.s3.headers import check_read
 from airflow_ll.local.s3.store import Draft
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_ll.local.s3.blobs import Extent
     from airflow_ll.local.s3.calls import Call
     from airflow_ll.local.s3.index import Transaction
-    from airflow_ll.local.s3.store import Pinned, Store, StoredObject
+    from airflow_ll.local.s3.store import Pinned, Precondition, Store, StoredObject
 
 __all__ = ["Source", "stream"]
 
@@ -81,9 +82,10 @@ class Source:
             raise S3Error("PreconditionFailed", "The source of the copy was changed while it was copied")
 
     def copy(
-        self, bucket: str, key: str, replaced: dict[str, str] | None, given: dict[str, str], tags: dict[str, str] | None
-    ) -> StoredObject:
-        """Make the whole source the object of another key."""
+        self, bucket: str, key: str, replaced: dict[str, str] | None, given: dict[str, str],
+        tags: dict[str, str] | None, allow: Precondition,
+    ) -> StoredObject:  # fmt: skip
+        """Make the whole source the object of another key, if ``allow`` does not object to what is there now."""
         with self.store.pinned(self.bucket, self.key) as pinned:
             stored = pinned.stored
             check_read(self.headers, stored, "x-amz-copy-source-")
@@ -98,13 +100,13 @@ class Source:
             draft = Draft(pinned.extents, etag, headers, stored.tags if tags is None else tags, checksum)
             with self.store.index.transaction() as transaction:
                 self.check_unchanged(stored, transaction)
-                return self.store.put(bucket, key, draft, None, transaction)
+                return self.store.put(bucket, key, draft, allow, transaction)
 
     def part(self, algorithm: str | None) -> tuple[Draft, StoredObject]:
         """Return the copied range as the draft of a part; the caller holds the transaction that uses it."""
         with self.store.pinned(self.bucket, self.key) as pinned:
             check_read(self.headers, pinned.stored, "x-amz-copy-source-")
-            selected = parse_range(self.headers.get("x-amz-copy-source-range"), pinned.stored.size)
+            selected = _part_range(self.headers.get("x-amz-copy-source-range"), pinned.stored.size)
             extents = cut(pinned.extents, *selected) if selected else pinned.extents
             etag, checksum = self._digest(extents, algorithm)
             return Draft(extents, etag, checksum=checksum), pinned.stored
@@ -117,6 +119,25 @@ class Source:
             if hashed:
                 hashed.update(block)
         return md5.hexdigest(), Checksum.of_digest(algorithm, hashed.digest()) if algorithm and hashed else None
+
+
+def _part_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """Return (first, behind the last) byte of the range of a copied part; unlike a read's, both must be there."""
+    if header is None:
+        return None
+    found = re.fullmatch("bytes=([0-9]{1,18})-([0-9]{1,18})", header.strip())
+    if not found:
+        raise S3Error(
+            "InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last",
+            ArgumentName="x-amz-copy-source-range", ArgumentValue=header,
+        )  # fmt: skip
+    first, last = map(int, found.groups())
+    if not first <= last < size:
+        raise S3Error(
+            "InvalidArgument", f"Range specified is not valid for source object of size: {size}",
+            ArgumentName="x-amz-copy-source-range", ArgumentValue=header,
+        )  # fmt: skip
+    return first, last + 1
 
 
 _PER_COPY = ("x-amz-server-side-encryption", "x-amz-storage-class", "x-amz-website-redirect-location")

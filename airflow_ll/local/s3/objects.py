@@ -117,7 +117,8 @@ async def copy_object(call: Call) -> Response:
     replace = call.headers.get("x-amz-metadata-directive") == "REPLACE"
     headers = kept_headers(call.headers)
     tags = parse_tagging(call.headers) if call.headers.get("x-amz-tagging-directive") == "REPLACE" else None
-    stored = await call.run(source.copy, call.bucket, call.key, headers if replace else None, headers, tags)
+    replaced, allow = headers if replace else None, write_condition(call.headers)
+    stored = await call.run(source.copy, call.bucket, call.key, replaced, headers, tags, allow)
     answer = [element("LastModified", iso_time(stored.modified)), element("ETag", f'"{stored.etag}"')]
     if stored.checksum:
         answer.append(element(f"Checksum{stored.checksum.algorithm}", stored.checksum.value))
