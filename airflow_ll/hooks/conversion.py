@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Conversion", "RowOptions", "convert", "run_pipeline", "schema_from", "split_from"]
 
 _SHUFFLED = "train"  # the channel in which the order of the rows matters
-_NAMED = ("csv", "parquet", "arrow")
 _ENCODING = 2  # raised when the same rows become other bytes
 
 
@@ -161,7 +160,7 @@ def run_pipeline(attempt: Attempt, conversion: Conversion) -> list[Upload]:
     attempt.expect(count_rows(conversion.source), all_of_one=rows.split is None and rows.on_invalid != "drop")
     pipeline = Pipeline(conversion.source, rows)
     channels = () if rows.split is None else rows.split.channels
-    return attempt.run(pipeline.run, pipeline.schema or pipeline.described(), channels)
+    return attempt.run(pipeline.run, lambda: pipeline.kept, channels)
 
 
 class Pipeline:
@@ -174,6 +173,7 @@ class Pipeline:
             self.schema = self._fit()
         if self.schema is not None and options.unseen is not None:
             self.schema = replace(self.schema, unseen=options.unseen)
+        self.kept = self.schema  # beside the record set
 
     def run(self, write: Callable[[Rows], None]) -> None:
         """Hand all rows to ``write``, batch after batch."""
@@ -192,6 +192,7 @@ class Pipeline:
         """Check all rows, write those of all channels but ``apart``, and yield the batches of that one."""
         options = self.options
         for batch in self._batches():
+            self.kept = self.kept or _described(batch)
             kept = self._check(batch)
             parts = {options.channel: batch} if options.split is None else split_rows(batch, options.split)
             for channel, part in parts.items():
@@ -230,17 +231,6 @@ class Pipeline:
         # Files are ours to read in another thread; a user's iterator or a database's cursor may belong to this one.
         return iter(batches) if self.source.format is None else prefetch(batches)
 
-    def described(self) -> FeatureSchema | None:
-        """Return the schema of columns that have names and are numbers as they are; None when they have no names."""
-        options, names = self.options, self.options.columns
-        if names is None and self.source.format in _NAMED:
-            table = next(read_tables(self.source.open(), format=self.source.format), None)
-            apart = {self._label(), *(options.split.key_columns if options.split else ())}
-            names = [name for name in (table.names if table else ()) if name not in apart]
-        if not names or not all(isinstance(name, str) for name in names):
-            return None
-        return FeatureSchema(tuple(Column(str(name), "number") for name in names), label_column=self._label())
-
     def _fit(self) -> FeatureSchema:
         """Learn the vocabularies, which takes a pass over the source of its own."""
         options = self.options
@@ -276,6 +266,11 @@ class Pipeline:
             return [str(one) for one in references]
         table = next(read_tables(self.source.open(), format=self.source.format), None)
         return [str(one) if table is None else table.name(one) for one in references]
+
+
+def _described(batch: Batch) -> FeatureSchema | None:
+    """Return the schema of columns that have names and are numbers as they are; None when they have no names."""
+    return FeatureSchema(tuple(map(Column, batch.names)), label_column=batch.label) if batch.names else None
 
 
 def schema_from(hook: LinearLearnerHook, schema: Any) -> FeatureSchema | None:

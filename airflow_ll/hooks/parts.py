@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.exceptions import DataError
@@ -22,7 +23,7 @@ from airflow_ll.records import RecordSet
 from airflow_ll.records.record_sets import MANIFEST_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from airflow_ll.hooks.conversion import Conversion
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
@@ -61,7 +62,7 @@ def join_parts(
 
     :raises DataError: there are no parts, they do not fit together, or one is not there any more.
     """
-    parts = sorted(parts, key=lambda part: str(part["part"]))
+    parts = _in_order(parts)
     uri = _only("record_set", parts)
     _only("feature_dim", parts)
     _only("schema_checksum", parts)
@@ -136,6 +137,21 @@ class _PartAttempt(Attempt):
 
 def _part_folder(uploads: Uploads, part: str) -> Folder:
     return Folder(f"{_PARTS}/{part}", uploads, meta=f"{_META}/{part}")
+
+
+def _in_order(parts: Iterable[Mapping[str, Any] | None]) -> list[Mapping[str, Any]]:
+    """Return the parts in the order of their tasks.
+
+    :raises DataError: one is no result of a shard task, or is there twice, which would double its rows.
+    """
+    by_name: dict[str, Mapping[str, Any]] = {}
+    for part in parts:
+        if not isinstance(part, Mapping) or not {"record_set", "part", "sha256"} <= set(part):
+            raise DataError(f"Every part of a record set must be the result of a shard task, got {part!r}.")
+        if part["part"] in by_name:
+            raise DataError(f"Every part of a record set must be given once, got {part['part']} more than once.")
+        by_name[part["part"]] = part
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def _facts_of(storage: Storage, part: Mapping[str, Any], present: Mapping[str, int]) -> dict[str, Any]:

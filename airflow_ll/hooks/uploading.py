@@ -217,19 +217,20 @@ class Attempt:
     def run(
         self,
         produce: Callable[[Callable[[Rows], None]], None],
-        schema: FeatureSchema | None = None,
+        schema: Callable[[], FeatureSchema | None] = lambda: None,
         channels: Sequence[str] = (),
     ) -> list[Upload]:
         """Upload all rows, commit, and return one record set a channel; on failure leave no record set.
 
         :param produce: called once with the function that takes the rows, batch after batch.
+        :param schema: called when all rows are there: what is kept beside the record sets.
         :param channels: those that must have rows in the end.
         """
         self.sweep()
         try:
             produce(self._write)
             self._finish(channels)
-            uploads = self.commit(schema)
+            uploads = self.commit(schema())
         except BaseException as error:
             self._abandon(error)
             raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,12 +33,16 @@ class Batch:
         (n,) the rows' numbers in the source, whatever was selected since.
     keys
         The key columns (n,) by name: what a split goes by.
+    names, label
+        The names of the features and of the label, as a source with named columns gives them; lost by a selection.
     """
 
     features: Any
     labels: NDArray[Any] | None
     rows: NDArray[np.int64]
     keys: Mapping[str, Factor] = field(default_factory=dict)
+    names: Sequence[str] | None = None
+    label: str | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""

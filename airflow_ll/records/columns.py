@@ -69,14 +69,26 @@ def numbers(column: Any, name: str) -> NDArray[Any]:
     return values
 
 
-def factor(column: Any) -> Factor:
-    """Return ``column`` (n,) by its distinct values."""
-    if is_arrow(column):
-        codes, values = _arrow_factor(column)
-    elif hasattr(column, "factorize"):  # pandas
-        codes, values = column.factorize()
-    else:
-        codes, values = _array_factor(np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column))
+def factor(column: Any, name: str) -> Factor:
+    """Return ``column`` (n,) by its distinct values.
+
+    Raises
+    ------
+    DataError
+        It has lists or other values that cannot be told apart.
+    """
+    try:
+        if is_arrow(column):
+            codes, values = _arrow_factor(column)
+        elif hasattr(column, "factorize"):  # pandas
+            codes, values = column.factorize()
+        else:
+            codes, values = _array_factor(np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column))
+    except (TypeError, NotImplementedError) as error:  # NumPy's and pandas' word, and Arrow's
+        raise DataError(
+            f"The column {name!r} must have single values to be a category or a key, but has something else ({error}): "
+            "leave it out, or convert it."
+        ) from error
     return _merged(np.asarray(codes, np.int64), _texts(list(values)))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -84,8 +85,8 @@ class FeatureSchema:
         if self.unseen not in ("error", "ignore"):
             raise DataError(f"unseen must be 'error' or 'ignore', but is {self.unseen!r}.")
         names = [*self.names, *([] if self.label_column is None else [self.label_column])]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(names).items():
+            if count > 1:
                 raise DataError(f"A feature schema must name each column once, but has {name!r} more than once.")
         for column in self.columns:
             _check_column(column)
@@ -132,7 +133,7 @@ class FeatureSchema:
                 names = _feature_columns(table, columns, label_column, exclude)
                 found = {name: set() for name in _categorical(table, names, categorical)}
             for name, categories in found.items():
-                categories |= _categories(factor(table.column(name)))
+                categories |= _categories(factor(table.column(name), name))
                 if len(categories) > max_categories:
                     raise DataError(
                         f"The column {name!r} has more than {max_categories} categories: leave it out, or raise "
@@ -277,7 +278,7 @@ class FeatureSchema:
 
     def _places(self, column: Column, table: Table) -> NDArray[np.int64]:
         """Return which category of ``column`` each row has (n,), -1 for one that is not in the vocabulary."""
-        values = factor(table.column(column.name))
+        values = factor(table.column(column.name), column.name)
         vocabulary = self._vocabularies[column.name]
         known = [vocabulary.get(text, -1) for text in (*values.texts, None)]
         places = np.array(known, np.int64)[values.codes]

@@ -176,7 +176,9 @@ class _Chooser:
             self._features(table, label, keys),
             table.labels if label is None else numbers(table.column(label), label),
             np.arange(first, first + len(table)),
-            {name: factor(table.column(name)) for name in keys},
+            {name: factor(table.column(name), name) for name in keys},
+            None if table.columns is None or self.schema is not None else self._names(table, label, keys),
+            label,
         )
 
     def _label(self, table: Table) -> str | None:

@@ -1,0 +1,75 @@
+"""Frames have named columns wherever they come from: schemas, parts and categories go by these names."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_ll.operators import LinearLearnerRecordSetManifestOperator, LinearLearnerRecordSetShardOperator
+from tests.operators.conftest import location
+from tests.operators.test_record_set_sources import FRAME, LATE, NUMBERS, aws, convert, rows, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["aws", "location"]
+
+ROWS = FRAME[["late", "size", "id"]]
+
+
+def frames() -> Iterator[Any]:
+    """Yield the rows as two frames whose columns have another order."""
+    yield ROWS[:100]
+    yield ROWS[100:][["id", "late", "size"]]
+
+
+@pytest.mark.parametrize(
+    "source", [lambda: ROWS, lambda: pl.from_pandas(ROWS), frames], ids=["pandas", "polars", "two"]
+)
+def test_frames_are_kept_with_their_schema(location: str, source: Callable[[], Any]) -> None:
+    first = convert(location, features=source(), label_column=0)
+    np.testing.assert_array_equal(rows(first)[0], NUMBERS)
+    np.testing.assert_array_equal(rows(first)[1], LATE)
+    assert first["schema_checksum"]
+    scored = convert(f"{location}/scored", features=FRAME[["colour", "id", "size"]], schema=first)
+    np.testing.assert_array_equal(rows(scored)[0], NUMBERS)
+
+
+def test_parts_fit_together_or_are_refused(location: str) -> None:
+    run_id = uuid.uuid4().hex
+
+    def part(index: int, frame: Any) -> dict[str, Any]:
+        operator = LinearLearnerRecordSetShardOperator(
+            task_id="part", data_location=location, features=frame, label_column="late"
+        )
+        return run(operator, run_id, index)
+
+    def join(*parts: Any) -> dict[str, Any]:
+        return run(LinearLearnerRecordSetManifestOperator(task_id="join", shards=parts), run_id)
+
+    first, second = part(0, ROWS[:100]), part(1, ROWS[100:])
+    np.testing.assert_array_equal(rows(join(second, first))[0], NUMBERS)
+    with pytest.raises(AirflowFailException, match=r"given once, got 00000-.* more than once"):
+        join(first, second, first)
+    with pytest.raises(AirflowFailException, match="result of a shard task, got None"):
+        join(first, None)
+    with pytest.raises(AirflowFailException, match="must have one schema_checksum"):
+        join(first, part(1, ROWS[100:][["id", "late", "size"]]))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "dict"])
+@pytest.mark.parametrize("argument", [{"categorical_columns": ["a"]}, {"split": {"train": 1.0}, "split_by": ["a"]}])
+def test_lists_are_no_categories_and_no_keys(location: str, kind: str, argument: dict[str, Any]) -> None:
+    values: dict[str, Any] = {"a": [[1], [2]], "b": [1, 2]}
+    make: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "pandas": ROWS.__class__, "polars": pl.DataFrame, "arrow": pa.table,
+        "dict": lambda columns: {"a": np.array([[1], [2], None], object)[:2], "b": columns["b"]},
+    }  # fmt: skip
+    with pytest.raises(AirflowFailException, match="column 'a' must have single values to be a category or a key"):
+        convert(location, features=make[kind](values), **argument)
