@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from botocore.exceptions import ClientError
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.hooks.failures import is_not_found
 from airflow_ll.hooks.row_sources import count_rows
 from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE
 from airflow_ll.hooks.storage import ObjectSettings
@@ -168,6 +170,12 @@ class Pipeline:
 
     def __init__(self, source: Source, options: RowOptions) -> None:
         self.source, self.options = source, options
+        channels = () if options.split is None else options.split.channels
+        if options.shuffle and channels and _SHUFFLED not in channels:
+            raise DataError(
+                f"shuffle is for the rows of the channel {_SHUFFLED}, but the split has {', '.join(channels)}: name "
+                f"one {_SHUFFLED}, or leave shuffle out."
+            )
         self.schema = options.schema
         if self.schema is None and options.categorical_columns:
             self.schema = self._fit()
@@ -284,11 +292,22 @@ def schema_from(hook: LinearLearnerHook, schema: Any) -> FeatureSchema | None:
     if isinstance(schema, dict) and "s3_data" in schema:
         schema = f"{schema['s3_data'].rpartition('/')[0]}.meta/schema.json"
     if isinstance(schema, str):
-        text = hook.read(schema).decode() if schema.startswith("s3://") else schema
-        return FeatureSchema.from_json(text)
+        return FeatureSchema.from_json(_stored(hook, schema) if schema.startswith("s3://") else schema)
     if isinstance(schema, dict):
         return FeatureSchema.from_dict(schema)
     raise DataError(f"schema must be a feature schema, its JSON, its S3 URI or a record set, got {schema!r}.")
+
+
+def _stored(hook: LinearLearnerHook, uri: str) -> str:
+    try:
+        return hook.read(uri).decode(errors="replace")
+    except ClientError as error:
+        if not is_not_found(error):
+            raise
+        raise DataError(
+            f"There is no feature schema {uri!r}: only record sets of named columns have one; correct the S3 URI, or "
+            "wait for its task."
+        ) from None
 
 
 def split_from(split: Mapping[str, Any] | None, split_by: str | Sequence[str] | None, seed: int) -> Split | None:
@@ -297,7 +316,7 @@ def split_from(split: Mapping[str, Any] | None, split_by: str | Sequence[str] | 
         return Split.by_column(_one(split_by), None) if split_by else None
     by_values = [name for name, part in split.items() if isinstance(part, (list, tuple))]
     if not by_values:
-        shares = {name: float(part) for name, part in split.items()}
+        shares = {name: _share(name, part) for name, part in split.items()}
         if not split_by:
             return Split.by_fraction(shares, seed=seed)
         columns = [split_by] if isinstance(split_by, str) else list(split_by)
@@ -308,6 +327,15 @@ def split_from(split: Mapping[str, Any] | None, split_by: str | Sequence[str] | 
             f"with split_by={split_by!r}."
         )
     return Split.by_column(_one(split_by), {name: list(values) for name, values in split.items()})
+
+
+def _share(channel: str, part: Any) -> float:
+    try:
+        return float(part)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"split must have a share of the rows, or a list of values, for every channel, got {part!r} for {channel}."
+        ) from None
 
 
 def _one(split_by: str | Sequence[str] | None) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from botocore.exceptions import ClientError
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
+from airflow_ll.hooks.failures import is_not_found
 from airflow_ll.records.damage import told_as_data_errors
 from airflow_ll.records.matrices import label_array
 
@@ -45,7 +47,10 @@ def load(
 def load_labels(hook: LinearLearnerHook, labels: Any) -> Any:
     """Return labels (rows,) given as an array-like, or as path or S3 URI of a file with one column; None if None."""
     if isinstance(labels, str):
-        return label_array(_table(hook, labels).matrix).reshape(-1)
+        array = label_array(_table(hook, labels).matrix)
+        if array.ndim > 1 and array.size != len(array):
+            raise DataError(f"A file of labels must have one column, but {labels!r} has the shape {array.shape}.")
+        return array.reshape(-1)
     return None if labels is None else label_array(labels)
 
 
@@ -75,7 +80,9 @@ def _table(hook: LinearLearnerHook, source: str) -> _Table:
         raise DataError(f"A file of features must be one of {', '.join(readers)}, got {source!r}.")
     try:
         stream = io.BytesIO(hook.read(source) if source.startswith("s3://") else Path(source).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ClientError) as error:
+        if isinstance(error, ClientError) and not is_not_found(error):
+            raise
         raise DataError(
             f"There is no file {source!r}: correct the path, or wait for the task that writes it."
         ) from None

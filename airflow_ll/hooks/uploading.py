@@ -32,6 +32,7 @@ __all__ = ["Attempt", "Rows", "Target", "Upload"]
 
 _IN_MEMORY = 64 << 20  # of the shards that are being filled, together
 _UNLIMITED = 5 << 40
+_MOST_CHANNELS = 20  # of one training job; each has a shard of its own in memory
 
 
 @dataclass(frozen=True)
@@ -275,8 +276,16 @@ class Attempt:
             channel.folder.add(shard)
 
     def _open(self, batch: Rows) -> _Channel:
+        columns, folder = batch.features.shape[1], self.folder(batch.channel)
+        if len(self._channels) >= _MOST_CHANNELS:
+            raise DataError(
+                f"A split must have at most {_MOST_CHANNELS} channels, as a training job has, but there are more: "
+                f"{', '.join(self._channels)}, {batch.channel}."
+            )
+        # What it refuses is to be known before the first shard is uploaded.
+        RecordSet(folder.uri + MANIFEST_NAME, 1, columns, batch.channel, distribution=self.target.distribution)
         writer = ShardWriter(self.target.cut(), self._bodies)
-        opened = _Channel(self.folder(batch.channel), writer, batch.features.shape[1], batch.labels is not None)
+        opened = _Channel(folder, writer, columns, batch.labels is not None)
         return self._channels.setdefault(batch.channel, opened)
 
     def _finish(self, channels: Sequence[str]) -> None:

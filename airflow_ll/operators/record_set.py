@@ -196,13 +196,13 @@ class RecordSetTask(LinearLearnerOperator):
             split=split,
             channel=self.channel,
             shuffle=_is_true(self.shuffle),
-            seed=int(self.seed),
+            seed=_integer("seed", self.seed),
             on_invalid=self.on_invalid,
             predictor_type=self.predictor_type,
-            num_classes=None if self.num_classes is None else int(self.num_classes),
+            num_classes=None if self.num_classes is None else _integer("num_classes", self.num_classes),
             sparse=_is_true(self.sparse),
             unseen=self.unseen,
-            max_categories=int(self.max_categories),
+            max_categories=_integer("max_categories", self.max_categories),
         )
 
     def conversion(self, identity: TaskIdentity, source: Source, rows: RowOptions, **cut: Any) -> Conversion:
@@ -218,7 +218,7 @@ class RecordSetTask(LinearLearnerOperator):
             rows=rows,
             name=resource_name(identity, "record-set"),
             data_location=self.data_location,
-            target_shard_size=int(self.target_shard_size),
+            target_shard_size=_integer("target_shard_size", self.target_shard_size),
             distribution=self.distribution,
             settings=self.object_settings(),
             **cut,
@@ -240,6 +240,19 @@ class RecordSetTask(LinearLearnerOperator):
 def _is_true(value: Any) -> bool:
     """Tell what a boolean says that a template may have made a text of."""
     return str(value).lower() == "true"
+
+
+def _integer(name: str, value: Any) -> int:
+    """Return an integer that a template may have made a text of.
+
+    :raises DataError: it is none.
+    """
+    from airflow_ll.exceptions import DataError
+
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} must be an integer, got {value!r}.") from None
 
 
 _NO_SOURCE = "A record set needs either features or sql, got neither."
@@ -280,8 +293,8 @@ class LinearLearnerRecordSetOperator(RecordSetTask):
         """Have the record sets of this task complete."""
         from airflow_ll.hooks.conversion import convert, split_from
 
-        rows = self.row_options(labels, split_from(self.split, self.split_by, int(self.seed)))
-        count = None if self.instance_count is None else int(self.instance_count)
+        rows = self.row_options(labels, split_from(self.split, self.split_by, _integer("seed", self.seed)))
+        count = None if self.instance_count is None else _integer("instance_count", self.instance_count)
         conversion = self.conversion(task_identity(context), source, rows, instance_count=count)
         uploads = convert(self.hook, conversion)
         record_set_events(context, self.outlets, uploads)

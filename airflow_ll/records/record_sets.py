@@ -37,6 +37,10 @@ class RecordSet:
         """Refuse what CreateTrainingJob would refuse."""
         if not self.s3_data.startswith("s3://"):
             raise DataError(f"s3_data must be a URI s3://bucket/prefix/{MANIFEST_NAME}, but is {self.s3_data!r}.")
+        if not isinstance(self.channel, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", self.channel):
+            raise DataError(
+                f"channel must have 1 to 64 letters, digits, '.', '_' and '-', such as train, but is {self.channel!r}."
+            )
         for name, allowed in _ALLOWED.items():
             if getattr(self, name) not in allowed:
                 raise DataError(f"{name} must be one of {', '.join(allowed)}, but is {getattr(self, name)!r}.")

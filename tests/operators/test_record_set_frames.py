@@ -11,12 +11,14 @@ import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_ll.hooks import LinearLearnerHook
 from airflow_ll.operators import LinearLearnerRecordSetManifestOperator, LinearLearnerRecordSetShardOperator
-from tests.operators.conftest import location
+from tests.operators.conftest import BUCKET, location
 from tests.operators.test_record_set_sources import FRAME, LATE, NUMBERS, aws, convert, rows, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 __all__ = ["aws", "location"]
 
@@ -73,3 +75,36 @@ def test_lists_are_no_categories_and_no_keys(location: str, kind: str, argument:
     }  # fmt: skip
     with pytest.raises(AirflowFailException, match="column 'a' must have single values to be a category or a key"):
         convert(location, features=make[kind](values), **argument)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"channel": "../x"}, r"channel must have 1 to 64 letters, digits, .* but is '\.\./x'"),
+        ({"distribution": "Halves"}, "distribution must be one of"),
+        ({"split_by": "text"}, "channel must have 1 to 64 .* but is 'a/b'"),
+        ({"split_by": "id"}, "at most 20 channels, as a training job has, but there are more: 0, 1"),
+        ({"split": {"training": 0.5, "test": 0.5}, "shuffle": True}, "the split has training, test: name one train"),
+        ({"split": {"train": "most"}}, "share of the rows, or a list of values, for every channel, got 'most'"),
+        ({"target_shard_size": "64 MB"}, "target_shard_size must be an integer, got '64 MB'"),
+        ({"instance_count": "two"}, "instance_count must be an integer, got 'two'"),
+        ({"seed": None}, "seed must be an integer, got None"),
+        ({"schema": f"s3://{BUCKET}/nothing/schema.json"}, "There is no feature schema 's3://.*': only record sets"),
+        ({"labels": f"s3://{BUCKET}/nothing.npy"}, "There is no file 's3://.*/nothing.npy': correct the path"),
+    ],
+)
+def test_what_cannot_become_a_record_set_is_refused_before_an_upload(
+    location: str, argument: dict[str, Any], message: str
+) -> None:
+    frame = FRAME[["size", "id"]].assign(text="a/b") if argument.get("split_by") == "text" else FRAME[["size", "id"]]
+    with pytest.raises(AirflowFailException, match=message):
+        convert(location, features=frame, **argument)
+    assert not list(LinearLearnerHook().keys(location))
+
+
+def test_a_file_of_labels_has_one_column(tmp_path: Path, location: str) -> None:
+    np.save(tmp_path / "labels.npy", np.zeros((150, 2)))
+    with pytest.raises(
+        AirflowFailException, match=r"must have one column, but '.*labels.npy' has the shape \(150, 2\)"
+    ):
+        convert(location, features=NUMBERS.tolist(), labels=str(tmp_path / "labels.npy"))
