@@ -33,7 +33,7 @@ def parquet_tables(stream: Any, columns: Sequence[str] | None, batch_rows: int |
     with seekable(stream) as file:
         footer = parquet.read_metadata(file)
         names = footer.schema.to_arrow_schema().names
-        chosen = names if columns is None else [name for name in columns if name in names]
+        chosen = _chosen(names, columns)
         rows = batch_rows or default_batch_rows(4 * max(1, len(chosen)))
         block = max(_LEAST_BLOCK_BYTES, min(_BLOCK_BYTES, _BLOCKS_BYTES // max(1, len(chosen))))
         for group in range(footer.num_row_groups):
@@ -74,7 +74,7 @@ def ipc_tables(stream: Any, columns: Sequence[str] | None) -> Iterator[Table]:
 def dataset_tables(dataset: Any, columns: Sequence[str] | None, batch_rows: int | None) -> Iterator[Table]:
     """Yield the rows of a ``pyarrow.dataset.Dataset`` in the order of its files."""
     names = dataset.schema.names
-    chosen = names if columns is None else [name for name in columns if name in names]
+    chosen = _chosen(names, columns)
     with told_as_data_errors("Arrow dataset"):
         batches = dataset.to_batches(
             columns=chosen,
@@ -90,7 +90,7 @@ def dataset_tables(dataset: Any, columns: Sequence[str] | None, batch_rows: int 
 def csv_tables(stream: Any, columns: Sequence[str] | None, categorical: Sequence[str]) -> Iterator[Table]:
     """Yield the rows of a CSV (UTF-8) about 1 MiB at a time.
 
-    Its first line has the columns' names unless all of it are numbers. Columns that are numbers in the first block are
+    Its first line has the columns' names unless it is of numbers. Columns that are numbers in the first block are
     numbers throughout; ``categorical`` ones are text.
     """
     csv = require("pyarrow.csv", extra="arrow", purpose="Reading CSV")
@@ -135,12 +135,16 @@ def _block_size(head: bytes, columns: int) -> int:
 
 
 def _names(head: bytes) -> list[str] | None:
-    """Return the names in the first line, or None when all of them are numbers."""
+    """Return the names in the first line, or None when it is of numbers, some of which may be missing.
+
+    The first one may not: pandas writes no name above its index.
+    """
     import csv
 
     line = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode()
     names = next(csv.reader([line]))
-    return None if all(_is_number(name) for name in names) else names
+    of_numbers = all(_is_number(name) for name in names[:1]) and all(_is_number(name or "0") for name in names)
+    return None if of_numbers else names
 
 
 def _types(csv: Any, head: bytes, read: Any, categorical: set[str]) -> dict[str, str]:
@@ -175,8 +179,17 @@ class _Prefixed(io.RawIOBase):
         return len(piece)
 
 
+def _chosen(names: Sequence[str], columns: Sequence[str] | None) -> Sequence[str]:
+    """Return which of ``names`` are wanted; without any, all rows would be lost, since none has a number."""
+    chosen = names if columns is None else [name for name in columns if name in names]
+    if columns and not chosen:
+        shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise DataError(f"There is no column {columns[0]!r}; the {len(names)} columns are {shown}.")
+    return chosen
+
+
 def _project(batch: Any, columns: Sequence[str] | None) -> Any:
-    return batch if columns is None else batch.select([name for name in batch.schema.names if name in columns])
+    return batch if columns is None else batch.select(_chosen(batch.schema.names, columns))
 
 
 def _is_number(cell: str) -> bool:

@@ -245,7 +245,7 @@ def _tables(source: Any, reading: _Reading) -> Iterator[Table]:
         for path in _files(Path(source), reading.format):
             with path.open("rb") as stream:
                 yield from _stream(stream, replace(reading, format=_format(path.name, reading.format)))
-    elif hasattr(source, "read"):
+    elif hasattr(source, "read") and not type(source).__module__.startswith("pandas."):  # whose readers give frames
         yield from _stream(source, reading)
     elif hasattr(source, "get_fragments"):
         yield from _slices(arrow_sources.dataset_tables(source, reading.columns, reading.batch_rows), reading)

@@ -243,3 +243,31 @@ def test_tables_with_other_columns_are_refused() -> None:
         list(read_batches(tables))
     named = iter([pa.table({"a": [1], "b": [2]}), pa.table({"c": [1], "b": [4]})])
     assert [batch.features.tolist() for batch in read_batches(named, columns=["b"])] == [[[2]], [[4]]]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "dataset"])
+def test_rows_without_any_of_the_columns_are_refused_and_not_lost(tmp_path: Path, kind: str) -> None:
+    tables = [pa.table({"a": [1, 2]}), pa.table({"A": [3, 4]})]
+    sources: list[Any] = [ds.dataset(table) for table in tables]
+    if kind != "dataset":
+        write = pq.write_table if kind == "parquet" else feather.write_feather
+        for index, table in enumerate(tables):
+            write(table, tmp_path / f"{index}.{kind}")
+        sources = [tmp_path]
+    with pytest.raises(DataError, match="no column 'a'; the 1 columns are A"):
+        list(read_batches(iter(sources), columns=["a"]))
+
+
+@pytest.mark.parametrize(("text", "rows"), [("1,,3\n4,5,6\n", 2), (",0,1\n0,5,6\n", 1), ("a,,1\n4,5,6\n", 1)])
+def test_a_first_line_of_numbers_is_a_row_though_one_is_missing(text: str, rows: int) -> None:
+    (batch,) = read_batches(io.BytesIO(text.encode()), format="csv")
+    assert batch.features.shape == (rows, 3)
+
+
+def test_chunks_that_pandas_reads_are_frames() -> None:
+    with pd.read_csv(io.StringIO("a,y\n1,2\n3,4\n"), chunksize=1) as chunks:
+        batches = list(read_batches(chunks, label_column="y"))
+    assert [(batch.features.tolist(), np.asarray(batch.labels).tolist()) for batch in batches] == [
+        ([[1]], [2]),
+        ([[3]], [4]),
+    ]
