@@ -70,13 +70,13 @@ _Part = TypeVar("_Part", bound=_Connected)
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same call can succeed a moment later: throttling, a 5xx, a lost connection."""
-    from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
     from botocore.exceptions import ConnectionError as LostConnectionError
 
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return _code(error) in TRANSIENT_CODES or status >= _HTTP_SERVER_ERROR
-    return isinstance(error, (LostConnectionError, HTTPClientError))
+    return isinstance(error, (LostConnectionError, HTTPClientError, IncompleteReadError))
 
 
 def is_not_found(error: BaseException) -> bool:

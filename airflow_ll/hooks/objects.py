@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["S3Objects"]
+
+_READ_BYTES = 1 << 20
 
 
 class S3Objects:
@@ -52,12 +55,12 @@ class S3Objects:
         """
         bucket, key = split_s3_uri(path)
         try:
-            body: BinaryIO = self.hook.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+            body = self.hook.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
         except ClientError as error:
             if is_not_found(error):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
             raise
-        return body
+        return io.BufferedReader(body, _READ_BYTES)  # the body's own with gives the connection: errors of urllib3
 
     @contextmanager
     def failures(self) -> Iterator[None]:

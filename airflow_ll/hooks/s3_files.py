@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_ll.exceptions import DataError
+from airflow_ll.hooks.patience import PATIENT_ATTEMPTS
 
 if TYPE_CHECKING:
     from airflow_ll.hooks.linear_learner import LinearLearnerHook
@@ -50,6 +52,17 @@ class _Ranges(io.RawIOBase):
         return len(data)
 
     def _range(self, first: int, count: int) -> bytes:
+        """Return a range; botocore tries a call again until it is answered, and not when the answer breaks off."""
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+        for _ in range(PATIENT_ATTEMPTS - 1):
+            try:
+                return self._read(first, count)
+            except (HTTPClientError, IncompleteReadError):
+                continue
+        return self._read(first, count)
+
+    def _read(self, first: int, count: int) -> bytes:
         from botocore.exceptions import ClientError
 
         try:
@@ -58,6 +71,6 @@ class _Ranges(io.RawIOBase):
             if error.response["Error"]["Code"] in ("PreconditionFailed", "412"):
                 raise DataError(f"{self.name} was replaced while it was read: run the task again.") from None
             raise
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:  # the body's own with gives the connection, whose errors are urllib3's
             data: bytes = body.read()
         return data

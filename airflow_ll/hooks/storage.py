@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
@@ -122,7 +123,7 @@ class Storage:
             if is_not_found(error):
                 return None
             raise
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:
             document: dict[str, Any] = json.load(body)
         return document
 

@@ -38,7 +38,7 @@ def told_as_data_errors(what: str) -> Iterator[None]:
     except LinearLearnerError:
         raise
     except OSError as error:
-        if error.errno is not None:
+        if type(error) is not OSError or error.errno is not None:  # botocore's timeouts are OSErrors without a number
             raise
         raise _damaged(what, error) from error  # Arrow's word for bytes that it cannot decode
     except _errors_of_damage() as error:

@@ -56,7 +56,7 @@ class NpyReader:
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
             self.shape, self._fortran, self.dtype = read_header(stream)
-        except (KeyError, ValueError, EOFError, OSError) as error:
+        except (KeyError, ValueError, EOFError) as error:
             raise DataError(f"The {self._what} is no NumPy array in the format .npy 1.0 or 2.0 ({error}).") from error
         if self.dtype.hasobject:
             raise DataError(f"The {self._what} has Python objects, which are not read from files: save it as numbers.")
