@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["linear_learner_record_set_shard_task", "linear_learner_record_set_task"]
 
 _OUTPUTS = {"multiple_outputs": True}  # which Airflow would infer from the function's own result
+_PAIR = 2  # features and labels
 _NOT_TEMPLATED = {"features", "labels", "sql", "sql_conn_id", "sql_parameters"}  # the function returns the rows
 
 
@@ -49,11 +50,16 @@ class _DecoratedTask(DecoratedOperator, RecordSetTask):
     @clear_failures
     def execute(self, context: Any) -> dict[str, Any]:
         """Call the function, check and upload its rows."""
+        from airflow_ll.exceptions import DataError
         from airflow_ll.hooks.row_sources import data_source
 
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
         returned = self.python_callable(*self.op_args, **kwargs)
+        if isinstance(returned, tuple) and len(returned) != _PAIR:
+            raise DataError(
+                f"The function must return features, or features and labels, but returns a tuple of {len(returned)}."
+            )
         features, labels = returned if isinstance(returned, tuple) else (returned, None)
         return self.convert(context, data_source(self.hook, features, self.file_format), labels)
 

@@ -87,7 +87,7 @@ class RowOptions:
             "columns": None if self.columns is None else list(self.columns),
             "label_column": self.label_column,
             "labels": None if self.labels is None else _digest(self.labels),
-            "schema": None if self.schema is None else self.schema.checksum,
+            "schema": None if self.schema is None else _identity(self.schema),
             "categorical_columns": list(self.categorical_columns),
             "split": None if self.split is None else self.split.to_dict(),
             "channel": self.channel,
@@ -274,6 +274,11 @@ class Pipeline:
             return [str(one) for one in references]
         table = next(read_tables(self.source.open(), format=self.source.format), None)
         return [str(one) if table is None else table.name(one) for one in references]
+
+
+def _identity(schema: FeatureSchema) -> list[str | None]:
+    """Return what decides the rows' bytes: the label, too, and what becomes of new categories."""
+    return [schema.checksum, schema.label_column, schema.unseen]
 
 
 def _described(batch: Batch) -> FeatureSchema | None:

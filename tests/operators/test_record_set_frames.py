@@ -11,8 +11,11 @@ import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_ll.decorators.record_set import linear_learner_record_set_task
 from airflow_ll.hooks import LinearLearnerHook
 from airflow_ll.operators import LinearLearnerRecordSetManifestOperator, LinearLearnerRecordSetShardOperator
+from airflow_ll.records import FeatureSchema
+from airflow_ll.records.schema import Column
 from tests.operators.conftest import BUCKET, location
 from tests.operators.test_record_set_sources import FRAME, LATE, NUMBERS, aws, convert, rows, run
 
@@ -108,3 +111,22 @@ def test_a_file_of_labels_has_one_column(tmp_path: Path, location: str) -> None:
         AirflowFailException, match=r"must have one column, but '.*labels.npy' has the shape \(150, 2\)"
     ):
         convert(location, features=NUMBERS.tolist(), labels=str(tmp_path / "labels.npy"))
+
+
+def test_a_schema_with_another_label_is_another_record_set(tmp_path: Path, location: str) -> None:
+    FRAME[["size", "id", "late"]].to_parquet(tmp_path / "rows.parquet", index=False)
+    labels = {}
+    for label in ("late", "id"):
+        schema = FeatureSchema((Column("size"),), label_column=label)
+        result = convert(location, features=str(tmp_path / "rows.parquet"), schema=schema.to_dict())
+        assert not result["adopted"]
+        labels[label] = rows(result)[1]
+    np.testing.assert_array_equal(labels["late"], LATE)
+    np.testing.assert_array_equal(labels["id"], FRAME["id"])
+
+
+def test_a_function_returns_features_or_a_pair(location: str) -> None:
+    make: Any = linear_learner_record_set_task(lambda: (NUMBERS, LATE, LATE), task_id="triple", data_location=location)
+    operator = make().operator
+    with pytest.raises(AirflowFailException, match="features and labels, but returns a tuple of 3"):
+        run(operator)
