@@ -87,3 +87,11 @@ def test_a_manifest_without_shards_is_a_fault(records: Command, folder: Path) ->
     manifest.write_bytes(manifest_body("s3://bucket/set/", []))
     code, output, _ = records("verify", folder)
     assert (code, output.splitlines()[0]) == (1, f"{manifest}: names no shard.")
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+def test_a_folder_of_several_record_sets_is_none(records: Command, folder: Path, command: str) -> None:
+    code, _, error = records(command, folder.parent)
+    assert code == 2
+    assert f"{folder.parent} is no record set, but has some below it: give the manifest of one, such as" in error
+    assert str(folder / MANIFEST_NAME) in error

@@ -81,7 +81,7 @@ def find_shards(store: Store, source: str) -> Shards:
     Raises
     ------
     DataError
-        There is nothing, or a manifest that is not one.
+        There is nothing, a manifest that is not one, or several record sets, as below the folder of a split.
     """
     if store.size(source) is not None:
         return _of_manifest(store, source) if _is_manifest(store, source) else Shards(store, [source])
@@ -90,6 +90,11 @@ def find_shards(store: Store, source: str) -> Shards:
     manifest = folder + MANIFEST_NAME
     if manifest in files:
         return _of_manifest(store, manifest)
+    others = sorted(path for path in files if path.endswith(f"/{MANIFEST_NAME}"))
+    if others:
+        raise DataError(
+            f"{source} is no record set, but has some below it: give the manifest of one, such as {others[0]}."
+        )
     paths = sorted(path for path in files if not path[len(folder) :].startswith("."))
     if not paths:
         raise DataError(
