@@ -106,6 +106,8 @@ def read_batches(
     apart = None if labels is None else _labels_apart(labels)
     first, by_name = 0, None
     for table in _tables(source, reading):
+        if apart is not None and table.labels is not None:
+            raise DataError("Labels must be given once, but the source has them itself, too: leave one of them out.")
         given = table if apart is None else replace(table, labels=_part(apart, first, len(table)))
         if table.columns is None:
             yield chooser.batch(given, first)

@@ -271,3 +271,10 @@ def test_chunks_that_pandas_reads_are_frames() -> None:
         ([[1]], [2]),
         ([[3]], [4]),
     ]
+
+
+def test_labels_are_given_once(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", features=np.eye(2), labels=np.zeros(2))
+    for source in (tmp_path / "rows.npz", iter([(np.eye(2), np.zeros(2))])):
+        with pytest.raises(DataError, match="Labels must be given once, but the source has them itself, too"):
+            list(read_batches(source, labels=[1, 0]))
