@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ RUN = ("flights_retraining", "manual__1")
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "airflow.db"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(
             """
             CREATE TABLE task_instance (id, dag_id, run_id, task_id, state, start_date, end_date);
