@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.local import compilation_jobs, endpoints, models, packages, training_jobs, transform_jobs, tuning_jobs
-from airflow_ll.local.errors import ValidationError, unsupported
+from airflow_ll.local.errors import unsupported
 from airflow_ll.local.paging import page
 from airflow_ll.local.resources import (
     COMPILATION_JOB,
@@ -17,6 +17,7 @@ from airflow_ll.local.resources import (
     TUNING_JOB,
 )
 from airflow_ll.local.search import search
+from airflow_ll.local.tags import MOST_TAGS, add_tags, check_tags, remove_tags, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from airflow_ll.local.runtime import Runtime
 
 __all__ = ["OPERATIONS", "call"]
-
-_MOST_TAGS = 50  # of a resource
 
 
 def call(runtime: Runtime, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
@@ -35,43 +34,24 @@ def call(runtime: Runtime, operation: str, request: dict[str, Any]) -> dict[str,
     """
     if operation not in OPERATIONS:
         raise unsupported(operation)
-    _check_tags([tag["Key"] for tag in request.get("Tags", ())])
+    check_tags(request.get("Tags", ()))
     return OPERATIONS[operation](runtime, request)
 
 
 def _list_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
-    _check_arn(runtime, request["ResourceArn"])
-    tags = [(tag["Key"], "", tag) for tag in runtime.store.tags(request["ResourceArn"])]
-    shown, token = page(tags, {"MaxResults": _MOST_TAGS, **request}, descending=False)
+    found = [(tag["Key"], "", tag) for tag in tags_of(runtime, request["ResourceArn"])]
+    shown, token = page(found, {"MaxResults": MOST_TAGS, **request}, descending=False)
     return {"Tags": shown, **({"NextToken": token} if token else {})}
 
 
 def _add_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
-    _check_arn(runtime, request["ResourceArn"])
-    keys = {tag["Key"] for tag in (*runtime.store.tags(request["ResourceArn"]), *request["Tags"])}
-    if len(keys) > _MOST_TAGS:
-        raise ValidationError(f"A resource can have {_MOST_TAGS} tags, but this one would have {len(keys)}.")
-    runtime.store.add_tags(request["ResourceArn"], request["Tags"])
-    return {"Tags": runtime.store.tags(request["ResourceArn"])}
+    add_tags(runtime, request["ResourceArn"], request["Tags"])
+    return {"Tags": tags_of(runtime, request["ResourceArn"])}
 
 
 def _delete_tags(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
-    _check_arn(runtime, request["ResourceArn"])
-    runtime.store.delete_tags(request["ResourceArn"], request["TagKeys"])
+    remove_tags(runtime, request["ResourceArn"], request["TagKeys"])
     return {}
-
-
-def _check_tags(keys: list[str]) -> None:
-    """Raise a ValidationError for what the shape of tags does not tell: reserved and repeated keys."""
-    if reserved := [key for key in keys if key.lower().startswith("aws:")]:
-        raise ValidationError(f"Tag keys that begin with aws: are reserved for system use, but one is {reserved[0]}.")
-    if repeated := [key for key in keys if keys.count(key) > 1]:
-        raise ValidationError(f"Tag keys must be unique, but {repeated[0]} is given more than once.")
-
-
-def _check_arn(runtime: Runtime, arn: str) -> None:
-    if not runtime.store.arn_exists(arn):
-        raise ValidationError(f"Could not find a resource with the ARN {arn}.")
 
 
 OPERATIONS: dict[str, Callable[[Runtime, dict[str, Any]], dict[str, Any] | None]] = {

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_ll.local import cbor, protocol
-from airflow_ll.local.errors import AwsError, InvalidParameterError, SerializationError, unsupported
+from airflow_ll.local.errors import AwsError, InvalidParameterError, SerializationError, ValidationError, unsupported
 from airflow_ll.local.paging import decode_token, encode_token
+from airflow_ll.local.tags import add_tags, remove_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,23 +78,23 @@ def _get_tag_values(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]
 
 
 def _tag_resources(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
-    tags = [{"Key": key, "Value": value} for key, value in request["Tags"].items()]
-    return _on_each(runtime, request, lambda arn: runtime.store.add_tags(arn, tags))
+    given = [{"Key": key, "Value": value} for key, value in request["Tags"].items()]
+    return _on_each(request, lambda arn: add_tags(runtime, arn, given))
 
 
 def _untag_resources(runtime: Runtime, request: dict[str, Any]) -> dict[str, Any]:
-    return _on_each(runtime, request, lambda arn: runtime.store.delete_tags(arn, request["TagKeys"]))
+    return _on_each(request, lambda arn: remove_tags(runtime, arn, request["TagKeys"]))
 
 
-def _on_each(runtime: Runtime, request: dict[str, Any], change: Callable[[str], None]) -> dict[str, Any]:
-    """Change every resource that exists; the others are the answer."""
+def _on_each(request: dict[str, Any], change: Callable[[str], None]) -> dict[str, Any]:
+    """Change every resource that takes the change; the others are the answer."""
     failed = {}
     for arn in request["ResourceARNList"]:
-        if runtime.store.arn_exists(arn):
+        try:
             change(arn)
-        else:
-            message = f"Could not find a resource with the ARN {arn}."
-            failed[arn] = {"StatusCode": 400, "ErrorCode": "InvalidParameterException", "ErrorMessage": message}
+        except ValidationError as error:
+            code = InvalidParameterError.code
+            failed[arn] = {"StatusCode": error.status, "ErrorCode": code, "ErrorMessage": error.message}
     return {"FailedResourcesMap": failed}
 
 

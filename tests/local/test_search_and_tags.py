@@ -262,6 +262,19 @@ def test_tags_that_a_resource_cannot_have_are_refused(found_jobs: Runtime, keys:
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == before
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [(["aws:team"], "reserved for system use"), ([f"more-{number}" for number in range(50)], "can have 50 tags")],
+)
+def test_the_tagging_api_has_the_same_rules(found_jobs: Runtime, keys: list[str], message: str) -> None:
+    arn = found_jobs.client("sagemaker").describe_training_job(TrainingJobName="search-1")["TrainingJobArn"]
+    tagging = found_jobs.client("resourcegroupstaggingapi")
+    failed = tagging.tag_resources(ResourceARNList=[arn], Tags=dict.fromkeys(keys, ""))["FailedResourcesMap"]
+    assert failed[arn]["ErrorCode"] == "InvalidParameterException"
+    assert message in failed[arn]["ErrorMessage"]
+    assert len(found_jobs.client("sagemaker").list_tags(ResourceArn=arn)["Tags"]) < 50
+
+
 def test_tags_change_through_the_tagging_api(found_jobs: Runtime) -> None:
     tagging, sagemaker = found_jobs.client("resourcegroupstaggingapi"), found_jobs.client("sagemaker")
     arn = sagemaker.describe_training_job(TrainingJobName="search-0")["TrainingJobArn"]
