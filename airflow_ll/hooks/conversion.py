@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from botocore.exceptions import ClientError
 
 from airflow_ll.exceptions import DataError
-from airflow_ll.hooks.failures import is_not_found
+from airflow_ll.hooks.failures import told_as_missing
 from airflow_ll.hooks.row_sources import count_rows
 from airflow_ll.hooks.shards import DEFAULT_SHARD_SIZE
 from airflow_ll.hooks.storage import ObjectSettings
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_ll.hooks.row_sources import Source
     from airflow_ll.records.batches import Batch
     from airflow_ll.records.schema import Unseen
+    from airflow_ll.records.tables import Table
 
 __all__ = ["Conversion", "RowOptions", "convert", "run_pipeline", "schema_from", "split_from"]
 
@@ -251,29 +252,27 @@ class Pipeline:
             self.source.open(), format=self.source.format, categorical=list(options.categorical_columns)
         )
         left_out = () if options.split is None else options.split.key_columns
-        columns = None if options.columns is None else self._names(options.columns)
+        columns = None if options.columns is None else [self._name(column) for column in options.columns]
         return FeatureSchema.fit(
             tables,
             columns=columns,
             categorical=list(options.categorical_columns),
-            label_column=self._label(),
+            label_column=None if options.label_column is None else self._name(options.label_column),
             exclude=left_out if columns is None else (),
             max_categories=options.max_categories,
         )
 
-    def _label(self) -> str | None:
-        """Return the name of the label's column; None when only its number is known."""
-        label = self.options.label_column
-        if label is None or (isinstance(label, int) and not self.source.repeatable):
-            return None
-        return self._names([label])[0]
+    def _name(self, column: str | int) -> str:
+        """Return the name of a column, which is looked up in the source when it is given by number."""
+        if isinstance(column, str) or self._first is None:
+            return str(column)
+        return self._first.name(column)
 
-    def _names(self, references: Sequence[str | int]) -> list[str]:
-        """Return the names of columns, of which those that are given by number are looked up in the source."""
-        if all(isinstance(one, str) for one in references):
-            return [str(one) for one in references]
+    @cached_property
+    def _first(self) -> Table | None:
+        """The names of the source's columns, as a table without rows; None when the source is empty."""
         table = next(read_tables(self.source.open(), format=self.source.format), None)
-        return [str(one) if table is None else table.name(one) for one in references]
+        return None if table is None else table[:0]
 
 
 def _identity(schema: FeatureSchema) -> list[str | None]:
@@ -304,15 +303,11 @@ def schema_from(hook: LinearLearnerHook, schema: Any) -> FeatureSchema | None:
 
 
 def _stored(hook: LinearLearnerHook, uri: str) -> str:
-    try:
+    with told_as_missing(
+        f"There is no feature schema {uri!r}: only record sets of named columns have one; correct the S3 URI, or wait "
+        "for its task."
+    ):
         return hook.read(uri).decode(errors="replace")
-    except ClientError as error:
-        if not is_not_found(error):
-            raise
-        raise DataError(
-            f"There is no feature schema {uri!r}: only record sets of named columns have one; correct the S3 URI, or "
-            "wait for its task."
-        ) from None
 
 
 def split_from(split: Mapping[str, Any] | None, split_by: str | Sequence[str] | None, seed: int) -> Split | None:

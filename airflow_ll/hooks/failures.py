@@ -5,15 +5,16 @@ Nothing heavy is imported before something fails.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_ll.exceptions import JobFailedError, JobStoppedError, JobTimeoutError, LinearLearnerError
+from airflow_ll.exceptions import DataError, JobFailedError, JobStoppedError, JobTimeoutError, LinearLearnerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "TRANSIENT_CODES",
@@ -24,6 +25,7 @@ __all__ = [
     "is_not_found",
     "is_out_of_capacity",
     "is_transient",
+    "told_as_missing",
 ]
 
 TRANSIENT_CODES = frozenset(
@@ -88,6 +90,17 @@ def is_not_found(error: BaseException) -> bool:
     text = error.response.get("Error", {}).get("Message", "").lower()
     refused = _code(error) in {"ValidationException", "ValidationError"}
     return _code(error) in _NOT_FOUND_CODES or (refused and any(words in text for words in _NOT_FOUND_TEXTS))
+
+
+@contextmanager
+def told_as_missing(sentence: str) -> Iterator[None]:
+    """Raise a DataError that says ``sentence`` for a file or an object that does not exist."""
+    try:
+        yield
+    except Exception as error:  # of botocore's, which is imported when there is one
+        if not isinstance(error, FileNotFoundError) and not is_not_found(error):
+            raise
+        raise DataError(sentence) from None
 
 
 def is_denied(error: BaseException) -> bool:

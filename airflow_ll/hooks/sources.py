@@ -7,11 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from botocore.exceptions import ClientError
 
 from airflow_ll.exceptions import DataError
 from airflow_ll.extras import require
-from airflow_ll.hooks.failures import is_not_found
+from airflow_ll.hooks.failures import told_as_missing
 from airflow_ll.records.damage import told_as_data_errors
 from airflow_ll.records.matrices import label_array
 
@@ -78,14 +77,8 @@ def _table(hook: LinearLearnerHook, source: str) -> _Table:
     suffix = PurePosixPath(source).suffix.lower()
     if suffix not in readers:
         raise DataError(f"A file of features must be one of {', '.join(readers)}, got {source!r}.")
-    try:
+    with told_as_missing(f"There is no file {source!r}: correct the path, or wait for the task that writes it."):
         stream = io.BytesIO(hook.read(source) if source.startswith("s3://") else Path(source).read_bytes())
-    except (FileNotFoundError, ClientError) as error:
-        if isinstance(error, ClientError) and not is_not_found(error):
-            raise
-        raise DataError(
-            f"There is no file {source!r}: correct the path, or wait for the task that writes it."
-        ) from None
     with stream, told_as_data_errors(f"{suffix[1:]} file {source}"):
         return readers[suffix](stream, source)
 

@@ -15,6 +15,7 @@ from airflow_ll.learner.csv_lines import parse_csv
 from airflow_ll.learner.finite import check_finite
 from airflow_ll.learner.payloads import CSV, RECORDIO
 from airflow_ll.records import check_labels, iter_records
+from airflow_ll.records.sources import is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +48,7 @@ def channel_files(directory: Path) -> list[Path]:
     """
     # Not by the paths themselves, whose folders are compared one by one: on S3 "a-b/x" comes before "a/b".
     paths = sorted(directory.rglob("*"), key=lambda path: path.relative_to(directory).as_posix())
-    found = [path for path in paths if not _is_hidden(path, directory)]
+    found = [path for path in paths if not is_hidden(path.relative_to(directory))]
     for path in found:
         if path.is_symlink() and not path.exists():
             raise DataError(
@@ -182,10 +183,6 @@ def _await(path: Path) -> None:
         if time.monotonic() > deadline:
             raise OSError(f"There is no pipe {path} after {_PIPE_SECONDS} seconds")
         time.sleep(_PIPE_POLL)
-
-
-def _is_hidden(path: Path, directory: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in path.relative_to(directory).parts)
 
 
 def _content_type(channel: str, given: str | None) -> str:

@@ -103,9 +103,13 @@ def read_batches(
         batch_rows = default_batch_rows(8 * len(schema.columns) if sparse else 4 * schema.feature_dim)
     reading = _reading(format, columns, label_column, key_columns, schema, batch_rows)
     chooser = _Chooser(columns, label_column, key_columns, schema, sparse)
-    apart = None if labels is None else _labels_apart(labels)
+    yield from _batches(_tables(source, reading), chooser, None if labels is None else _labels_apart(labels))
+
+
+def _batches(tables: Iterable[Table], chooser: _Chooser, apart: Any) -> Iterator[Batch]:
+    """Yield the batches of ``tables``, with the labels ``apart``; named columns are those of the first table."""
     first, by_name = 0, None
-    for table in _tables(source, reading):
+    for table in tables:
         if apart is not None and table.labels is not None:
             raise DataError("Labels must be given once, but the source has them itself, too: leave one of them out.")
         given = table if apart is None else replace(table, labels=_part(apart, first, len(table)))
